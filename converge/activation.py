@@ -1,0 +1,66 @@
+"""From what an agent emitted to an effect: every rule an emission must keep, checked before anything is merged.
+
+An effect is whole: the first emission that breaks a rule makes the activation fail, and nothing of it counts.
+"""
+
+__all__ = ["seal"]
+
+from collections.abc import Iterable
+
+from converge.agent import Agent
+from converge.effect import Effect, Emission
+from converge.errors import EvidenceInvalid, ForeignEmission, UndeclaredWrite
+from converge.fact import Assertion, Fact, Invalidation, id_of, identified, kind_of
+from converge.view import View
+
+
+def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
+    """Return the effect of an activation. Raises the AuthorError of the first emission that breaks a rule."""
+    emissions: list[Emission] = []
+    own: set[str] = set()
+    for value in emitted:
+        fact, cited = _split(agent, value)
+        label = kind_of(fact).label
+        if label not in agent.written and not isinstance(fact, Invalidation):
+            raise UndeclaredWrite(agent.name, label)
+        canonical, fact_id, body = identified(fact)
+        own.add(fact_id)
+        evidence = None if cited is None else tuple(map(id_of, cited))
+        emissions.append(Emission(canonical, fact_id, body, evidence))
+    for emission in emissions:
+        _check(agent, view, emission, own)
+    return Effect(agent.source, view.round, tuple(emissions), view.given())
+
+
+def _split(agent: Agent, value: object) -> tuple[Fact, tuple[Fact, ...] | None]:
+    if isinstance(value, Fact):
+        return value, None
+    if isinstance(value, Assertion):
+        return value.fact, value.evidence
+    raise ForeignEmission(agent.name, value)
+
+
+def _check(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
+    if isinstance(emission.fact, Invalidation):
+        _check_marker(agent, view, emission, emission.fact.target, own)
+    for cited in emission.evidence or ():
+        if cited == emission.fact_id:
+            raise EvidenceInvalid(agent.name, emission.fact_id, "a fact cannot be its own reason")
+        if cited not in own and not view.knows(cited):
+            raise EvidenceInvalid(agent.name, emission.fact_id, f"it cites {cited}, which is not in the view it read")
+
+
+def _check_marker(agent: Agent, view: View, emission: Emission, target: str, own: set[str]) -> None:
+    label = target.partition(":")[0]
+    if label not in agent.invalidated:
+        raise UndeclaredWrite(agent.name, label, invalidates=True)
+    if target not in own and not view.knows(target):
+        problem: str | None = f"its target {target} is not in the view it read"
+    elif emission.evidence is None:
+        problem = "an invalidation must name its reason: add .because(...)"
+    elif target in emission.evidence:
+        problem = "what an invalidation is about cannot be its reason: cite what speaks against it"
+    else:
+        problem = None
+    if problem:
+        raise EvidenceInvalid(agent.name, emission.fact_id, problem)

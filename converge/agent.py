@@ -1,0 +1,197 @@
+"""An agent's declaration: what it reads, writes and invalidates, when it runs, and its function."""
+
+__all__ = ["Agent", "Live", "Retry", "agent", "as_agent"]
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from converge.effect import Source
+from converge.errors import AgentInvalid
+from converge.fact import Fact, Failure, Invalidation, kind_of
+from converge.intent import RootIntent
+from converge.view import Reader, View
+
+F = TypeVar("F", bound=Fact)
+
+
+class Live(Generic[F]):
+    """In `reads=`: this kind is read with its liveness, so `view.live`, `count` and the like may be asked of it."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: type[F]) -> None:
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"Live({self.kind.__name__})"
+
+
+class Retry(NamedTuple):
+    """How often an activation is tried, and the wait before each new attempt, doubling up to `most_seconds`."""
+
+    attempts: int = 3
+    wait_seconds: float = 0.1
+    most_seconds: float = 30.0
+    on: tuple[type[Exception], ...] = (Exception,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    """A declared agent. Calling it calls its function, so that it can be tested as one."""
+
+    name: str
+    run: Callable[[View], Any]
+    reads: tuple[type[Fact] | Live[Any], ...] = ()
+    writes: tuple[type[Fact], ...] = ()
+    invalidates: tuple[type[Fact], ...] = ()
+    when: Literal["new", "settled"] = "new"
+    required: bool = True
+    timeout: float | None = None
+    retry: Retry | None = None
+    threaded: bool = False
+    version: str = "1"
+    accepts: Callable[[View], bool] | None = None
+    replaces: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name or not isinstance(self.name, str):
+            raise AgentInvalid(str(self.name), "a name is needed")
+        for option in ("reads", "writes", "invalidates"):
+            for item in getattr(self, option):
+                self._check_kind(option, item)
+        if self.when not in ("new", "settled"):
+            raise AgentInvalid(self.name, f"when={self.when!r} is neither 'new' nor 'settled'")
+        if self.timeout is not None and not self.timeout > 0:
+            raise AgentInvalid(self.name, f"timeout={self.timeout!r} is not a number of seconds above 0")
+        if self.retry is not None and self.retry.attempts < 1:
+            raise AgentInvalid(self.name, f"retry of {self.retry.attempts} attempts: at least 1 is needed")
+        if not callable(self.run):
+            raise AgentInvalid(self.name, f"a function of a view is needed, not {self.run!r}")
+
+    def __call__(self, view: View) -> Any:
+        """Call the agent's function."""
+        return self.run(view)
+
+    def __repr__(self) -> str:
+        return f"<agent {self.name}>"
+
+    @cached_property
+    def settled(self) -> bool:
+        """Whether it runs only when everything it depends on is quiet."""
+        return self.when == "settled"
+
+    @cached_property
+    def replacing(self) -> bool:
+        """Whether only its latest conclusions count: settled agents, those with a Live read, and those that say so."""
+        return self.settled or self.replaces or any(isinstance(item, Live) for item in self.reads)
+
+    @cached_property
+    def source(self) -> Source:
+        """Under which name and version its supports stand."""
+        return Source(self.name, self.version, self.replacing)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What its views allow."""
+        reads = {kind_of(_kind(item)).label: self.replacing or isinstance(item, Live) for item in self.reads}
+        return Reader(self.name, reads, self.replacing)
+
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """The labels of the kinds it may write."""
+        return frozenset(kind_of(kind).label for kind in self.writes)
+
+    @cached_property
+    def invalidated(self) -> frozenset[str]:
+        """The labels of the kinds it may invalidate."""
+        return frozenset(kind_of(kind).label for kind in self.invalidates)
+
+    @cached_property
+    def kinds(self) -> tuple[type[Fact], ...]:
+        """Every kind it declares, in order of declaration."""
+        declared = [*(_kind(item) for item in self.reads), *self.writes, *self.invalidates]
+        return tuple(dict.fromkeys(declared))
+
+    def _check_kind(self, option: str, item: object) -> None:
+        kind = item.kind if isinstance(item, Live) and option == "reads" else item
+        if not (isinstance(kind, type) and issubclass(kind, Fact)) or kind is Fact:
+            raise AgentInvalid(self.name, f"{option} takes subclasses of Fact, not {item!r}")
+        if option != "reads" and kind in (Failure, Invalidation, RootIntent):
+            raise AgentInvalid(
+                self.name,
+                f"{kind.__name__} cannot be in {option}: name the kinds it invalidates in invalidates="
+                if kind is Invalidation
+                else f"{kind.__name__} is stated by the runtime only",
+            )
+
+
+Kinds = type[Fact] | Live[Any] | Iterable[type[Fact] | Live[Any]]
+
+
+def agent(
+    *,
+    reads: Kinds = (),
+    writes: Kinds = (),
+    invalidates: Kinds = (),
+    when: Literal["new", "settled"] = "new",
+    required: bool = True,
+    timeout: float | None = None,
+    retry: Retry | int | None = None,
+    threaded: bool = False,
+    version: str = "1",
+    accepts: Callable[[View], bool] | None = None,
+    replaces: bool = False,
+    name: str | None = None,
+) -> Callable[[Callable[[View], Any]], Agent]:
+    """Declare a function of one view an agent. It returns or yields facts, `fact.because(...)`, or nothing.
+
+    timeout: seconds for one attempt; retry: attempts in all, or a Retry; threaded: run a blocking function in a
+    thread (after a timeout it is abandoned); accepts: a pure test of the view before it runs. Raises AgentInvalid.
+    """
+
+    def declare(run: Callable[[View], Any]) -> Agent:
+        return Agent(
+            name=name or str(getattr(run, "__name__", type(run).__name__)),
+            run=run,
+            reads=_listed(reads),
+            writes=_listed(writes),
+            invalidates=_listed(invalidates),
+            when=when,
+            required=required,
+            timeout=timeout,
+            retry=Retry(retry) if isinstance(retry, int) else retry,
+            threaded=threaded,
+            version=version,
+            accepts=accepts,
+            replaces=replaces,
+        )
+
+    return declare
+
+
+def as_agent(given: object) -> Agent:
+    """Return `given` as an Agent: one already, or an object with `run(view)` and the options as attributes."""
+    if isinstance(given, Agent):
+        return given
+    run = getattr(given, "run", None)
+    if isinstance(given, type) or not callable(run):
+        name = getattr(given, "__name__", type(given).__name__)
+        raise AgentInvalid(
+            name, "decorate the function with @agent(reads=..., writes=...), or pass an object with run(view)"
+        )
+    options = {option: getattr(given, option) for option in _OPTIONS if hasattr(given, option)}
+    options["name"] = options.get("name") or type(given).__name__
+    return agent(**options)(run)
+
+
+_OPTIONS = tuple(field.name for field in dataclasses.fields(Agent) if field.name != "run")
+
+
+def _listed(kinds: Kinds) -> tuple[Any, ...]:
+    return tuple(kinds) if isinstance(kinds, Iterable) and not isinstance(kinds, type) else (kinds,)
+
+
+def _kind(item: type[Fact] | Live[Any]) -> type[Fact]:
+    return item.kind if isinstance(item, Live) else item

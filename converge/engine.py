@@ -1,0 +1,195 @@
+"""The engine: agents, wired once, and a store. It runs any number of jobs, at once or one after the other."""
+
+__all__ = ["Engine", "run"]
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from secrets import token_hex
+from typing import Self
+
+import anyio
+
+from converge.agent import Agent, as_agent
+from converge.clock import SystemClock
+from converge.context import Context
+from converge.errors import AgentInvalid, EngineBusy, IntentMismatch, LoopRunning
+from converge.fact import Fact, id_of, identified
+from converge.intent import Budget, RootIntent, Spend
+from converge.invariant import Invariant, Invariants
+from converge.job import Job
+from converge.kind import Kind
+from converge.outcome import Outcome
+from converge.ports import Clock, JobHeader, Store
+from converge.schedule import Commit, Lockstep
+from converge.snapshot import Snapshot, restore
+from converge.trace import Trace
+from converge.wiring import Wiring
+from converge.writer import Writer
+from converge_stores.memory import MemoryStore
+
+_MAX_EMISSIONS = 100_000  # of one activation: far above any honest one, far below what fills a machine
+
+
+class Engine:
+    """Runs jobs with these agents. Raises AgentInvalid or WiringInvalid for what cannot work, before any job runs.
+
+    agents: functions declared with @agent, or objects with `run(view)`. store: where jobs are kept; None keeps them
+    in this engine's memory. invariants: what root intents may name. inputs: if given, every kind that no agent
+    writes must be among them. `async with engine` keeps the store open between jobs.
+    """
+
+    def __init__(
+        self,
+        agents: Iterable[object],
+        *,
+        store: Store | None = None,
+        invariants: Iterable[Invariant] = (),
+        inputs: Iterable[type[Fact]] | None = None,
+        clock: Clock | None = None,
+        max_emissions: int = _MAX_EMISSIONS,
+    ) -> None:
+        if isinstance(agents, Agent) or not isinstance(agents, Iterable):
+            raise AgentInvalid(getattr(agents, "name", str(agents)), "Engine takes a list of agents: Engine([...])")
+        self.wiring = Wiring(map(as_agent, agents), inputs)
+        self.invariants = tuple(invariants)
+        self.store: Store = MemoryStore() if store is None else store
+        self.clock: Clock = SystemClock() if clock is None else clock
+        self._max_emissions = max_emissions
+        self._running: set[str] = set()
+        self._users = 0
+        self._door = anyio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<engine of {len(self.wiring.agents)} agents, {self.store!r}>"
+
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        """The agents in name order."""
+        return tuple(self.wiring.agents)
+
+    @property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Every kind the agents declare, by label."""
+        return self.wiring.kinds
+
+    async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close()
+
+    async def run(self, intent: RootIntent | str, facts: Iterable[Fact] = (), *, job_id: str | None = None) -> Outcome:
+        """Run a job from a root intent and some facts to its outcome.
+
+        Cancelling the task that awaits it commits what is merged and re-raises. Raises KindUnknown, FactInvalid,
+        InvariantUnknown, JobExists, or an OperatorError of the store.
+        """
+        async with self.start(intent, facts, job_id=job_id) as job:
+            return await job.outcome()
+
+    def start(self, intent: RootIntent | str, facts: Iterable[Fact] = (), *, job_id: str | None = None) -> Job:
+        """Return a job to be entered with `async with`, whose events can be followed while it runs."""
+        intent = RootIntent(intent) if isinstance(intent, str) else intent
+        name = job_id or f"job-{token_hex(4)}"
+        return self._job(name, partial(self._begin_new, name, intent, tuple(facts)))
+
+    async def resume(
+        self,
+        job_id: str,
+        facts: Iterable[Fact] = (),
+        *,
+        budget: Budget | None = None,
+        intent: RootIntent | None = None,
+    ) -> Outcome:
+        """Go on from the job's last snapshot, with late facts or another budget; also for one that had converged.
+
+        Raises JobUnknown, EngineBusy, StoredFactInvalid, IntentMismatch, and what `run` raises.
+        """
+        async with self.reopen(job_id, facts, budget=budget, intent=intent) as job:
+            return await job.outcome()
+
+    def reopen(
+        self,
+        job_id: str,
+        facts: Iterable[Fact] = (),
+        *,
+        budget: Budget | None = None,
+        intent: RootIntent | None = None,
+    ) -> Job:
+        """Return a job that goes on from its last snapshot, to be entered with `async with`."""
+        return self._job(job_id, partial(self._begin_again, job_id, tuple(facts), budget, intent))
+
+    # --- beginning a job ----------------------------------------------------------------------------------------
+
+    def _job(self, job_id: str, begin: Callable[[], Awaitable[tuple[Lockstep, Writer, Commit | None]]]) -> Job:
+        return Job(job_id, begin, partial(self._occupied, job_id), self.clock, self._max_emissions)
+
+    async def _begin_new(
+        self, job_id: str, intent: RootIntent, facts: tuple[Fact, ...]
+    ) -> tuple[Lockstep, Writer, Commit]:
+        canonical, _, body = identified(intent)
+        snapshot = Snapshot(job_id, Context(canonical), Trace(), {}, Spend(), intent.budget, 0)
+        machine = Lockstep(self.wiring, Invariants(intent, self.invariants), snapshot)
+        first = machine.start(facts, self.clock.now())
+        header = JobHeader(job_id, self.clock.now(), body.decode())
+        return machine, Writer(self.store, header, is_new=True), first
+
+    async def _begin_again(
+        self, job_id: str, facts: tuple[Fact, ...], budget: Budget | None, intent: RootIntent | None
+    ) -> tuple[Lockstep, Writer, Commit | None]:
+        stored = await self.store.load(job_id)
+        snapshot = restore(stored, self.kinds)
+        known = snapshot.context.intent
+        if intent is not None and id_of(intent) != id_of(known):
+            raise IntentMismatch(job_id, known.objective, intent.objective)
+        if budget is not None:
+            snapshot.budget = budget
+        machine = Lockstep(self.wiring, Invariants(known, self.invariants), snapshot)
+        return (
+            machine,
+            Writer(self.store, stored.header, is_new=False),
+            machine.resume(facts, self.clock.now()),
+        )
+
+    # --- the store, shared --------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _occupied(self, job_id: str) -> AsyncIterator[None]:
+        """Hold the store open and the job id taken."""
+        if job_id in self._running:
+            raise EngineBusy(job_id)
+        self._running.add(job_id)
+        try:
+            await self._open()
+            try:
+                yield
+            finally:
+                await self._close()
+        finally:
+            self._running.discard(job_id)
+
+    async def _open(self) -> None:
+        async with self._door:
+            if self._users == 0:
+                await self.store.open()
+            self._users += 1
+
+    async def _close(self) -> None:
+        with anyio.CancelScope(shield=True):
+            async with self._door:
+                self._users -= 1
+                if self._users == 0:
+                    await self.store.close()
+
+
+def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Iterable[Fact] = ()) -> Outcome:
+    """Run a job from a script, with its own event loop. Raises LoopRunning where one runs already."""
+    chosen = engine if isinstance(engine, Engine) else Engine(engine)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return anyio.run(chosen.run, intent, tuple(facts))
+    raise LoopRunning

@@ -1,0 +1,349 @@
+"""Every error Converge raises, divided by who must act; each builds its sentence from the data it is given.
+
+`CallerError`: whoever called the library passed something it cannot use.
+`AuthorError`: an agent, kind or invariant is written in a way its declaration does not allow.
+`OperatorError`: the place where jobs are kept is missing, damaged, busy or foreign.
+"""
+
+__all__ = [
+    "AgentInvalid",
+    "AgentTimeout",
+    "AuthorError",
+    "BudgetInvalid",
+    "CallerError",
+    "ConvergeError",
+    "EngineBusy",
+    "EvidenceInvalid",
+    "FactFileUnreadable",
+    "FactInvalid",
+    "FactLineInvalid",
+    "FactNotLive",
+    "FactTooLarge",
+    "ForeignEmission",
+    "ForeignPremise",
+    "IntentInvalid",
+    "IntentMismatch",
+    "InvariantBroken",
+    "InvariantUnknown",
+    "JobExists",
+    "JobUnknown",
+    "KeyContested",
+    "KindInvalid",
+    "KindUnknown",
+    "LoopRunning",
+    "NonMonotoneRead",
+    "OperatorError",
+    "StoreConflict",
+    "StoreForeign",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "StoredFactInvalid",
+    "TargetInvalid",
+    "TooManyEmissions",
+    "UndeclaredRead",
+    "UndeclaredWrite",
+    "WiringInvalid",
+]
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ConvergeError(Exception):
+    """The root of every error this library raises on purpose."""
+
+
+class CallerError(ConvergeError):
+    """Raised for what the caller can mend: arguments, input files, names."""
+
+
+class AuthorError(ConvergeError):
+    """Raised for what the author of an agent, a kind or an invariant can mend."""
+
+
+class OperatorError(ConvergeError):
+    """Raised for what whoever runs the store can mend."""
+
+
+# --- the caller ---------------------------------------------------------------------------------------------------
+
+
+class FactInvalid(CallerError, ValueError):
+    """Raised when content does not fit its kind."""
+
+    def __init__(self, kind: str, problems: Iterable[tuple[str, str]]) -> None:
+        self.kind, self.problems = kind, tuple(problems)
+        listed = "; ".join(f"{field}: {text}" if field else text for field, text in self.problems)
+        super().__init__(f"a fact of kind {kind} is not valid: {listed}")
+
+
+class FactTooLarge(CallerError, ValueError):
+    """Raised when one fact's canonical JSON passes the limit."""
+
+    def __init__(self, kind: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"a fact of kind {kind} has {size:,} bytes of JSON and {limit:,} is the limit: "
+            "keep the bulk elsewhere and state its address and digest"
+        )
+
+
+class FactFileUnreadable(CallerError, OSError):
+    """Raised when a facts file cannot be opened."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"facts file {path} cannot be read: {reason}")
+
+
+class FactLineInvalid(CallerError, ValueError):
+    """Raised when a line of a facts file cannot be read."""
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        self.path, self.line, self.reason = path, line, reason
+        super().__init__(f"{path}, line {line}: {reason}")
+
+
+class FactNotLive(CallerError, LookupError):
+    """Raised when a proof is asked of a fact that does not hold."""
+
+    def __init__(self, fact_id: str, *, known: bool) -> None:
+        state = "is known and not live" if known else "is not in the context"
+        super().__init__(f"{fact_id} {state}, so there is no proof of it")
+
+
+class ForeignPremise(CallerError, TypeError):
+    """Raised when something given as a fact is not one."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(f"facts= takes facts, not a {type(value).__name__}: {value!r:.80}")
+
+
+class KindUnknown(CallerError, LookupError):
+    """Raised for a fact whose kind no agent of the engine declares."""
+
+    def __init__(self, kind: str, known: Iterable[str]) -> None:
+        self.kind = kind
+        super().__init__(
+            f"kind {kind} is read or written by no agent of this engine{_perhaps(kind, known)}; "
+            "declare it with Engine(inputs=[...]) if it is meant to be kept unread"
+        )
+
+
+class BudgetInvalid(CallerError, ValueError):
+    """Raised for a budget that is unknown or not a number of that unit."""
+
+    def __init__(self, name: str, value: object, known: Iterable[str]) -> None:
+        known = tuple(known)
+        if name in known:
+            text = f"budget {name}={value!r} is not a number of 0 or more"
+        else:
+            text = f"there is no budget {name!r}{_perhaps(name, known)}"
+        super().__init__(f"{text}; budgets are {', '.join(known)}")
+
+
+class IntentInvalid(CallerError, ValueError):
+    """Raised when a root intent cannot be read."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"the root intent in {source} cannot be used: {reason}")
+
+
+class IntentMismatch(CallerError):
+    """Raised when a job is resumed with another root intent than it was started with."""
+
+    def __init__(self, job_id: str, stored: str, given: str) -> None:
+        super().__init__(
+            f"job {job_id!r} was started with the intent {stored!r}, not {given!r}: "
+            "resume it without an intent, or run a new job"
+        )
+
+
+class InvariantUnknown(CallerError, LookupError):
+    """Raised when a root intent names an invariant the engine was not given."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = tuple(known)
+        super().__init__(
+            f"the root intent names the invariant {name!r}, which this engine does not have"
+            f"{_perhaps(name, known)}; pass it with Engine(invariants=[...])"
+        )
+
+
+class JobUnknown(CallerError, LookupError):
+    """Raised for a job id that is not in the store."""
+
+    def __init__(self, job_id: str, store: str, known: Iterable[str] = ()) -> None:
+        self.job_id = job_id
+        super().__init__(f"there is no job {job_id!r} in {store}{_perhaps(job_id, known)}")
+
+
+class JobExists(CallerError):
+    """Raised when a job id is taken."""
+
+    def __init__(self, job_id: str, store: str) -> None:
+        self.job_id = job_id
+        super().__init__(f"job {job_id!r} is in {store} already: resume it, or choose another id")
+
+
+class TargetInvalid(CallerError):
+    """Raised when `package.module:name` does not lead to an engine."""
+
+    def __init__(self, target: str, reason: str) -> None:
+        super().__init__(f"target {target!r}: {reason}")
+
+
+class EngineBusy(CallerError):
+    """Raised when a job that is still running in this engine is resumed."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id!r} is running in this engine: await its outcome before resuming it")
+
+
+class LoopRunning(CallerError, RuntimeError):
+    """Raised when the synchronous `run` is called where an event loop runs already."""
+
+    def __init__(self) -> None:
+        super().__init__("converge.run() starts an event loop and one is running here: await engine.run(...) instead")
+
+
+# --- the author of an agent, a kind or an invariant ---------------------------------------------------------------
+
+
+class KindInvalid(AuthorError, TypeError):
+    """Raised when a Fact class cannot be a kind."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"kind {kind}: {reason}")
+
+
+class AgentInvalid(AuthorError, TypeError):
+    """Raised when something given as an agent cannot be one, or its declaration says nothing sensible."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"agent {name}: {reason}")
+
+
+class WiringInvalid(AuthorError, ValueError):
+    """Raised when agents that are fine alone do not fit together in one engine."""
+
+
+class UndeclaredRead(AuthorError):
+    """Raised inside an agent that reads a kind it does not declare."""
+
+    def __init__(self, agent: str, kind: str) -> None:
+        super().__init__(f"agent {agent} reads {kind} without declaring it: add {kind} to its reads=")
+
+
+class NonMonotoneRead(AuthorError):
+    """Raised inside an agent that asks what is live, dead, absent, counted or best without declaring it."""
+
+    def __init__(self, agent: str, call: str, kind: str) -> None:
+        super().__init__(
+            f"agent {agent} calls view.{call}({kind}), whose answer can change as facts are added: "
+            f"declare reads=[Live({kind})] or when='settled'"
+        )
+
+
+class KeyContested(AuthorError, LookupError):
+    """Raised by `view.get` when several facts share the key."""
+
+    def __init__(self, agent: str, kind: str, key: object, count: int) -> None:
+        super().__init__(
+            f"agent {agent} asks for the one {kind} of key {key!r} and there are {count}: "
+            f"read them with view.all({kind}, {key!r}), or see view.conflicts({kind})"
+        )
+
+
+class UndeclaredWrite(AuthorError):
+    """Raised when an agent emits a kind, or invalidates one, that it does not declare."""
+
+    def __init__(self, agent: str, kind: str, *, invalidates: bool = False) -> None:
+        verb, option = ("invalidates", "invalidates=") if invalidates else ("emits", "writes=")
+        super().__init__(f"agent {agent} {verb} {kind} without declaring it: add {kind} to its {option}")
+
+
+class ForeignEmission(AuthorError, TypeError):
+    """Raised when an agent emits something that is neither a fact nor a fact with its evidence."""
+
+    def __init__(self, agent: str, value: object) -> None:
+        super().__init__(
+            f"agent {agent} emitted a {type(value).__name__}: an agent emits facts, fact.because(...), or nothing"
+        )
+
+
+class EvidenceInvalid(AuthorError, ValueError):
+    """Raised when an emission cites what it may not cite, or cites nothing where it must."""
+
+    def __init__(self, agent: str, fact_id: str, reason: str) -> None:
+        super().__init__(f"agent {agent}, emission {fact_id}: {reason}")
+
+
+class TooManyEmissions(AuthorError):
+    """Raised when one activation passes the cap on emissions."""
+
+    def __init__(self, agent: str, limit: int) -> None:
+        super().__init__(
+            f"agent {agent} emitted more than {limit:,} facts in one activation: "
+            "let it end, or raise Engine(max_emissions=...)"
+        )
+
+
+class AgentTimeout(AuthorError, TimeoutError):
+    """Raised when an activation takes longer than its agent's timeout."""
+
+    def __init__(self, agent: str, seconds: float) -> None:
+        super().__init__(f"agent {agent} did not finish within its timeout of {seconds:g} s")
+
+
+class InvariantBroken(AuthorError):
+    """Raised for an effect that the root intent's scope forbids."""
+
+    def __init__(self, name: str, agent: str, text: str) -> None:
+        super().__init__(f"invariant {name} forbids what agent {agent} emitted: {text}")
+
+
+# --- whoever runs the store ---------------------------------------------------------------------------------------
+
+
+class StoreUnavailable(OperatorError):
+    """Raised when the store cannot be opened, read or written."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(f"{store} cannot be used: {reason}")
+
+
+class StoreForeign(OperatorError):
+    """Raised when the file is not one that Converge wrote."""
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(f"{store} is not a Converge store ({reason}): choose another path")
+
+
+class StoreTooNew(OperatorError):
+    """Raised when the store was written by a newer version."""
+
+    def __init__(self, store: str, found: int, known: int) -> None:
+        super().__init__(
+            f"{store} has schema {found} and this version of Converge knows up to {known}: upgrade converge-runtime"
+        )
+
+
+class StoreConflict(OperatorError):
+    """Raised when another writer has moved the head of a job; nothing of the refused commit is kept."""
+
+    def __init__(self, job_id: str, cycle: int) -> None:
+        super().__init__(
+            f"cycle {cycle} of job {job_id!r} is in the store already: another process runs this job; "
+            "resume it to go on from what is there"
+        )
+
+
+class StoredFactInvalid(OperatorError):
+    """Raised when a stored fact's kind is unknown to the engine or no longer fits; the stored row stays as it is."""
+
+    def __init__(self, job_id: str, fact_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id!r} holds {fact_id}, which cannot be read: {reason}")
+
+
+def _perhaps(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

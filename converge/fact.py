@@ -1,0 +1,147 @@
+"""A fact: an immutable typed value whose id is made from its content, and the ways to say why it holds.
+
+Two facts are equal when their ids are: the same kind and the same content in canonical form.
+"""
+
+__all__ = [
+    "Assertion",
+    "Fact",
+    "Failure",
+    "Invalidation",
+    "id_of",
+    "identified",
+    "kind_of",
+    "remember",
+    "stored_id",
+]
+
+import dataclasses
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform
+
+import pydantic
+from pydantic.dataclasses import dataclass
+
+from converge.errors import KindInvalid
+from converge.kind import Kind, Policy
+
+F = TypeVar("F", bound="Fact")
+
+
+def _kind(
+    cls: "type[Fact]",
+    *,
+    name: str | None = None,
+    version: int = 1,
+    key: str | tuple[str, ...] = (),
+    policy: Policy = "contest",
+    **unknown: object,
+) -> Kind:
+    if unknown:
+        raise KindInvalid(cls.__name__, f"there is no option {next(iter(unknown))!r}: name, version, key, policy")
+    return Kind(cls, name or cls.__name__, version, (key,) if isinstance(key, str) else tuple(key), policy)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field, pydantic.Field))
+class FactMeta(type):
+    """Makes every subclass of Fact a frozen, slotted pydantic dataclass with a Kind."""
+
+    def __new__(mcls, cls_name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> Any:
+        """Build the class; adding slots makes the standard library call this a second time with the fields ready."""
+        made = super().__new__(mcls, cls_name, bases, namespace)
+        if not bases or "__dataclass_fields__" in namespace:
+            return made
+        # The checker cannot follow a class through two decorators that make it anew; what comes out is a Fact class.
+        cls: Any = dataclass(frozen=True, slots=True, eq=False, config=_CONFIG)(cast("Any", made))
+        cls.__kind__ = _kind(cls, **options)
+        return cls
+
+    def __init__(cls, cls_name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> None:
+        super().__init__(cls_name, bases, namespace)
+
+
+class Fact(metaclass=FactMeta):
+    """Subclass it to declare a kind: `class Risk(Fact, key=("name",)): name: str; severity: int`.
+
+    Options: `key` (field names; default all), `policy` ("contest" or "many"), `version` (from 1), `name`
+    (default the class's). Values are validated at construction, which raises pydantic's ValidationError.
+    """
+
+    __slots__ = ("_id",)  # not annotated: an annotation would make it a field
+
+    def because(self: F, *evidence: "Fact") -> "Assertion":
+        """Return this fact with the facts that, taken together, are the reason for it. Raises TypeError."""
+        if not evidence:
+            raise TypeError("because() names no fact: leave it out to rest on everything the view returned")
+        for cited in evidence:
+            if not isinstance(cited, Fact):
+                raise TypeError(f"because() takes facts, as in because(a, b) or because(*facts), not {cited!r}")
+        return Assertion(self, evidence)
+
+    def invalidate(self, reason: str) -> "Invalidation":
+        """Return the marker that this fact no longer holds. An agent must add `.because(...)`."""
+        return Invalidation(target=id_of(self), reason=reason)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether kind and canonical content are equal."""
+        return isinstance(other, Fact) and id_of(self) == id_of(other)
+
+    def __hash__(self) -> int:
+        return hash(id_of(self))
+
+
+_CONFIG = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Assertion(NamedTuple):
+    """A fact and the evidence its author names."""
+
+    fact: Fact
+    evidence: tuple[Fact, ...]
+
+
+class Invalidation(Fact, policy="many"):
+    """A fact about a fact: the one with the id `target` no longer holds, for this reason."""
+
+    target: str
+    reason: str
+
+
+class Failure(Fact, policy="many"):
+    """Stated by the runtime when an activation fails: the agent, what it saw (a digest) and the error's name."""
+
+    agent: str
+    view: str
+    error: str
+
+
+def kind_of(fact: Fact | type[Fact]) -> Kind:
+    """Return the kind of a fact or of a Fact class."""
+    return fact.__kind__  # type: ignore[union-attr, no-any-return]  # set by the metaclass, not a field
+
+
+def id_of(fact: Fact) -> str:
+    """Return the fact's id: its kind's label, a colon, and 32 hex digits made from its content."""
+    try:
+        return stored_id(fact)
+    except AttributeError:
+        return identified(fact)[1]
+
+
+def identified(fact: F) -> tuple[F, str, bytes]:
+    """Return the canonical form of `fact`, its id and its canonical JSON; the id is remembered on both forms."""
+    canonical, fact_id, body = kind_of(fact).identify(fact)
+    remember(fact, fact_id)
+    if canonical is not fact:
+        remember(canonical, fact_id)
+    return canonical, fact_id, body
+
+
+# Past the frozen __setattr__: an id is a function of the content, so setting it changes nothing.
+remember: Callable[[Fact, str], None] = Fact.__dict__["_id"].__set__
+stored_id: Callable[[Fact], str] = attrgetter("_id")  # of a fact that was identified; half the cost of id_of
+
+
+# What went wrong on the way is not knowledge about the world: no digest may depend on it.
+kind_of(Failure).digested = False

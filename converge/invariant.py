@@ -1,0 +1,92 @@
+"""Invariants: named pure predicates. The list of the root intent that names one decides when it is checked.
+
+`scope` is structural: checked on each effect, and a violation rejects that effect whole. `constraints` are semantic:
+checked on live facts whenever nothing is unread. `success` is acceptance: checked when a fixed point is claimed.
+"""
+
+__all__ = ["Breach", "Invariant", "Invariants", "invariant"]
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from converge.errors import AgentInvalid, InvariantBroken, InvariantUnknown
+from converge.fact import Fact
+from converge.intent import RootIntent
+from converge.view import View
+
+
+class Invariant(NamedTuple):
+    """A predicate and its name. It returns True or None where it holds, False or what is wrong where it does not."""
+
+    name: str
+    check: Callable[..., bool | str | None]
+
+
+class Breach(NamedTuple):
+    """An invariant that does not hold, and why."""
+
+    invariant: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.text}"
+
+
+def invariant(check: Callable[..., bool | str | None]) -> Invariant:
+    """Make an invariant of a function of a view (as scope: of a view and the facts of one effect)."""
+    return Invariant(check.__name__, check)
+
+
+class Invariants:
+    """The invariants a root intent names, by moment. Raises InvariantUnknown for a name that was not given."""
+
+    def __init__(self, intent: RootIntent, known: Iterable[Invariant]) -> None:
+        named = {item.name: item for item in known}
+        self.scope = _resolve(intent.scope, named, arguments=2)
+        self.constraints = _resolve(intent.constraints, named, arguments=1)
+        self.success = _resolve(intent.success, named, arguments=1)
+
+    def reject(self, agent: str, view: View, facts: tuple[Fact, ...]) -> None:
+        """Raise InvariantBroken for the first scope rule that the facts of an effect break."""
+        for breach in _breaches(self.scope, view, facts):
+            raise InvariantBroken(breach.invariant, agent, breach.text)
+
+    def violations(self, view: View) -> tuple[Breach, ...]:
+        """Return the constraints that do not hold."""
+        return tuple(_breaches(self.constraints, view))
+
+    def unaccepted(self, view: View) -> tuple[Breach, ...]:
+        """Return the success criteria that are not met."""
+        return tuple(_breaches(self.success, view))
+
+
+def _resolve(names: Iterable[str], known: dict[str, Invariant], *, arguments: int) -> tuple[Invariant, ...]:
+    found = []
+    for name in names:
+        if name not in known:
+            raise InvariantUnknown(name, known)
+        found.append(known[name])
+        if not _takes(known[name].check, arguments):
+            takes = "(view, facts)" if arguments == 2 else "(view)"
+            moment = "scope" if arguments == 2 else "a constraint or success criterion"
+            raise AgentInvalid(name, f"an invariant used as {moment} takes {takes}")
+    return tuple(found)
+
+
+def _takes(check: Callable[..., Any], arguments: int) -> bool:
+    try:
+        inspect.signature(check).bind(*range(arguments))
+    except TypeError:
+        return False
+    return True
+
+
+def _breaches(rules: Iterable[Invariant], *arguments: Any) -> Iterable[Breach]:
+    for rule in rules:
+        try:
+            verdict = rule.check(*arguments)
+        except Exception as error:  # a rule that cannot be computed has not been kept
+            verdict = f"it raised {type(error).__name__}: {error}"
+        if verdict is False or isinstance(verdict, str):
+            yield Breach(rule.name, verdict or "does not hold")

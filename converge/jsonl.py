@@ -1,0 +1,70 @@
+"""Facts as JSON lines: one `{"kind": "Risk", "fact": {...}}` a line, so that a field may be called anything.
+
+A version is written where it is not the first: `{"kind": "Risk", "version": 2, "fact": {...}}`.
+"""
+
+__all__ = ["fact_line", "read_facts", "write_facts"]
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from converge.errors import FactFileUnreadable, FactInvalid, FactLineInvalid, FactTooLarge
+from converge.fact import Fact, Invalidation, identified, kind_of
+from converge.kind import Kind
+
+
+def read_facts(path: str | os.PathLike[str], kinds: Mapping[str, Kind]) -> list[Fact]:
+    """Return the facts in a file, each validated by its kind; blank lines are passed over.
+
+    `kinds` by label, as in `engine.kinds`. Raises FactFileUnreadable, or FactLineInvalid with the line's number and
+    the reason.
+    """
+    known = {**kinds, "Invalidation": kind_of(Invalidation)}
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError as error:
+        raise FactFileUnreadable(str(path), error.strerror or str(error)) from error
+    return [_fact(str(path), number, line, known) for number, line in enumerate(lines, start=1) if line.strip()]
+
+
+def write_facts(path: str | os.PathLike[str], facts: Iterable[Fact]) -> None:
+    """Write facts to a file that `read_facts` reads."""
+    Path(path).write_text("".join(fact_line(fact) + "\n" for fact in facts), encoding="utf-8")
+
+
+def fact_line(fact: Fact) -> str:
+    """Return one fact as a line, without its end."""
+    kind, content = kind_of(fact), identified(fact)[2].decode()
+    version = "" if kind.version == 1 else f', "version": {kind.version}'
+    return f'{{"kind": "{kind.name}"{version}, "fact": {content}}}'
+
+
+def _fact(path: str, number: int, line: bytes, kinds: Mapping[str, Kind]) -> Fact:
+    def refuse(reason: str) -> FactLineInvalid:
+        return FactLineInvalid(path, number, reason)
+
+    try:
+        data: Any = json.loads(line, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise refuse("it is not UTF-8 text") from error
+    except (ValueError, RecursionError) as error:
+        raise refuse(f"not JSON: {error}") from error
+    if not isinstance(data, dict) or not {"kind", "fact"} <= data.keys() <= {"kind", "fact", "version"}:
+        raise refuse('a line is {"kind": "...", "fact": {...}}, with "version" where it is not 1')
+    label = data["kind"] if data.get("version", 1) == 1 else f"{data['kind']}@{data['version']}"
+    if label not in kinds:
+        near = get_close_matches(str(label), list(kinds), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the kinds here are {', '.join(sorted(kinds))}"
+        raise refuse(f"unknown kind {label!r}: {hint}")
+    try:
+        return identified(kinds[label].load(data["fact"]))[0]  # type: ignore[no-any-return]
+    except (FactInvalid, FactTooLarge) as error:
+        raise refuse(str(error)) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number that JSON or a fact can hold")

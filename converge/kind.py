@@ -1,0 +1,95 @@
+"""A kind is the type of a fact: a stable name and version, a key, a policy, and the identity of its content.
+
+An id is the kind's label and a digest of the canonical content. Nothing else may enter it: no clock, no counter,
+no author, no arrival order.
+"""
+
+__all__ = ["MAX_FACT_BYTES", "Kind", "Policy"]
+
+from functools import cached_property
+from hashlib import blake2b
+from operator import attrgetter
+from re import fullmatch
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+from pydantic.dataclasses import rebuild_dataclass
+from pydantic_core import PydanticSerializationError, from_json
+
+from converge.canonical import CanonicalSerializer, normalized
+from converge.errors import FactInvalid, FactTooLarge, KindInvalid
+
+Policy = Literal["contest", "many"]
+
+# Large enough for a contract's full text, small enough that a thousand of them fit in memory.
+MAX_FACT_BYTES = 4 * 1024 * 1024
+
+
+class Kind:
+    """What all facts of one class share. `label` is the name, followed by `@version` from version 2 on."""
+
+    def __init__(self, cls: type, name: str, version: int, key: tuple[str, ...], policy: Policy) -> None:
+        self.cls, self.name, self.version, self.key, self.policy = cls, name, version, key, policy
+        self.label = name if version == 1 else f"{name}@{version}"
+        self.digested = True
+        self._check()
+
+    def __repr__(self) -> str:
+        return f"<kind {self.label}>"
+
+    @property
+    def keyed(self) -> bool:
+        """Whether the key is less than the whole content, so that two facts can be about the same thing."""
+        return bool(self.key)
+
+    @cached_property
+    def key_of(self) -> Any:
+        """A function from a fact to its key: the field's value, or a tuple where the key has several fields."""
+        return attrgetter(*self.key)
+
+    def identify(self, fact: Any) -> tuple[Any, str, bytes]:
+        """Return the fact in canonical form, its id, and its canonical JSON.
+
+        Raises FactTooLarge, or FactInvalid for content that JSON cannot hold.
+        """
+        try:
+            body = self._serializer.encode(fact)
+            if not self._serializer.is_normal(body):
+                fact = self.load(normalized(from_json(body)))
+                body = self._serializer.encode(fact)
+        except (PydanticSerializationError, ValueError) as error:
+            raise FactInvalid(self.label, [("", str(error))]) from error
+        if len(body) > MAX_FACT_BYTES:
+            raise FactTooLarge(self.label, len(body), MAX_FACT_BYTES)
+        if self._serializer.loose:
+            fact = self.cls.__pydantic_validator__.validate_json(body)  # type: ignore[attr-defined]
+        return fact, f"{self.label}:{blake2b(body, digest_size=16).hexdigest()}", body
+
+    def load(self, content: object) -> Any:
+        """Return the fact that decoded JSON describes. Raises FactInvalid naming each field that does not fit."""
+        if not isinstance(content, dict):
+            raise FactInvalid(self.label, [("", f"an object of fields is needed, not {type(content).__name__}")])
+        try:
+            return self.cls.__pydantic_validator__.validate_python(content)  # type: ignore[attr-defined]
+        except ValidationError as error:
+            raise FactInvalid(self.label, _problems(error)) from error
+
+    @cached_property
+    def _serializer(self) -> CanonicalSerializer:
+        rebuild_dataclass(self.cls, raise_errors=True)
+        return CanonicalSerializer(self.cls.__pydantic_core_schema__)  # type: ignore[attr-defined]
+
+    def _check(self) -> None:
+        fields: dict[str, Any] = self.cls.__dataclass_fields__  # type: ignore[attr-defined]
+        if unknown := [field for field in self.key if field not in fields]:
+            raise KindInvalid(self.label, f"key names {unknown[0]!r}, which is not a field: it has {', '.join(fields)}")
+        if self.policy not in get_args(Policy):
+            raise KindInvalid(self.label, f"policy {self.policy!r} is not one of {', '.join(get_args(Policy))}")
+        if taken := [field for field in ("because", "invalidate", "revise", "propose") if field in fields]:
+            raise KindInvalid(self.label, f"a field cannot be named {taken[0]!r}, a word every fact understands")
+        if not fullmatch(r"[\w.-]+", self.name):
+            raise KindInvalid(self.name, "a name is made of letters, digits, '.', '-' and '_'")
+
+
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    return [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]

@@ -1,0 +1,63 @@
+"""What a job returns: why it stopped, what is known, what happened, what it cost."""
+
+__all__ = ["Outcome"]
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+
+from converge.fact import Fact
+from converge.intent import Spend
+from converge.proof import Proof
+from converge.stop import Stop, StopReason
+from converge.trace import Event, Warned
+from converge.view import View
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """The end of a job. `context` reads everything known; its `live(Kind)` is the answer.
+
+    `missing` names the optional agents that failed. `cycles` counts what was committed.
+    """
+
+    job_id: str
+    stop: Stop
+    context: View
+    trace: Sequence[Event]
+    spend: Spend
+    missing: tuple[str, ...] = ()
+    cycles: int = 0
+
+    def __repr__(self) -> str:
+        return f"<outcome of {self.job_id}: {self.stop}>"
+
+    @property
+    def converged(self) -> bool:
+        """Whether the job reached its fixed point and everything the intent asks for holds."""
+        return self.stop.reason is StopReason.FIXED_POINT
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and probably not meant, once each."""
+        warned = (event for event in self.trace if isinstance(event, Warned))
+        return tuple(f"agent {event.agent} {event.text}" if event.agent else event.text for event in warned)
+
+    def why(self, fact: Fact) -> Proof:
+        """Return a proof of a live fact, down to given facts. Raises FactNotLive."""
+        return self.context.why(fact)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of every fact that was stated, by content: equal for every timing."""
+        return self.context.digest()
+
+    @cached_property
+    def live_digest(self) -> str:
+        """A digest of the facts that hold or are disputed: equal however late they were given."""
+        return self.context.live_digest()
+
+    @cached_property
+    def proof_digest(self) -> str:
+        """A digest of every fact and every support."""
+        return self.context.proof_digest()

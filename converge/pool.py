@@ -1,0 +1,165 @@
+"""The actors at work: an adaptive pool of long-lived workers that runs every agent's activations.
+
+Each agent is one logical actor, its mailbox the unread growth, its behaviour its function. A worker that takes a
+ready activation wakes one more worker while work remains, then runs it in place: a round costs no task, scope or
+stream per activation, and an agent that waits holds only its worker.
+"""
+
+__all__ = ["Pool"]
+
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from math import inf
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from converge.activation import seal
+from converge.agent import Agent
+from converge.effect import Effect
+from converge.errors import AgentTimeout, ForeignEmission, TooManyEmissions
+from converge.fact import Assertion, Fact
+from converge.ports import Clock
+from converge.schedule import Activation, Done
+from converge.view import View
+
+Check = Callable[[Agent, View, Effect], None]
+
+
+class Pool:
+    """Runs activations in the tasks of one task group and sends one Done for each on one channel."""
+
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        results: MemoryObjectSendStream[Done],
+        clock: Clock,
+        check: Check,
+        max_emissions: int,
+    ) -> None:
+        self._tasks, self._results, self._clock = tasks, results, clock
+        self._check, self._max_emissions = check, max_emissions
+        self._ready: deque[Activation] = deque()
+        self._parked: list[anyio.Event] = []
+
+    def submit(self, activations: Iterable[Activation]) -> None:
+        """Make activations ready; returns at once."""
+        self._ready.extend(activations)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        if self._parked:
+            self._parked.pop().set()
+        else:
+            self._tasks.start_soon(self._work)
+
+    async def _work(self) -> None:
+        while True:
+            while self._ready:
+                activation = self._ready.popleft()
+                if self._ready:
+                    self._wake_one()
+                await self._perform(activation)
+            parked = anyio.Event()
+            self._parked.append(parked)
+            await parked.wait()
+
+    async def _perform(self, activation: Activation) -> None:
+        """Run one activation; whatever happens, its Done is sent, unless the job itself is being cancelled."""
+        started, attempts = self._clock.elapsed(), [0]
+        effect: Effect | None = None
+        error: BaseException | None = None
+        try:
+            effect = await self._attempts(activation, attempts)
+        except Exception as raised:
+            error = raised
+        except anyio.get_cancelled_exc_class() as raised:
+            if anyio.current_effective_deadline() == -inf:
+                raise
+            error = raised  # the agent cancelled itself: that is its own failure
+        seconds = self._clock.elapsed() - started
+        # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
+        self._results.send_nowait(Done(activation, effect, error, seconds, max(1, attempts[0])))
+
+    async def _attempts(self, activation: Activation, attempts: list[int]) -> Effect:
+        if activation.error is not None:
+            raise activation.error
+        retry = activation.agent.retry
+        if retry is None:
+            return await self._attempt(activation)
+        policy = AsyncRetrying(
+            stop=stop_after_attempt(retry.attempts),
+            wait=wait_exponential(multiplier=retry.wait_seconds, max=retry.most_seconds),
+            retry=retry_if_exception_type(retry.on),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        async for attempt in policy:
+            with attempt:
+                attempts[0] += 1
+                return await self._attempt(activation)
+        raise AssertionError("tenacity ends a loop by returning or raising")
+
+    async def _attempt(self, activation: Activation) -> Effect:
+        agent, view = activation.agent, activation.view.fresh()
+        if agent.timeout is None:  # a deadline scope costs more than a whole activation: only for those who ask
+            emitted = await self._emitted(agent, view)
+        else:
+            emitted = await self._emitted_in_time(agent, view, agent.timeout)
+        effect = seal(agent, view, emitted)
+        self._check(agent, view, effect)
+        return effect
+
+    async def _emitted_in_time(self, agent: Agent, view: View, seconds: float) -> list[object]:
+        with self._clock.move_on_after(seconds):
+            return await self._emitted(agent, view)
+        raise AgentTimeout(agent.name, seconds)
+
+    async def _emitted(self, agent: Agent, view: View) -> list[object]:
+        if agent.threaded:
+            produced = await anyio.to_thread.run_sync(self._called, agent, view, abandon_on_cancel=True)
+        else:
+            produced = agent.run(view)
+        if hasattr(produced, "__await__"):
+            produced = await produced
+        if hasattr(produced, "__aiter__"):
+            return await self._collected(agent, produced)
+        return self._listed(agent, produced)
+
+    def _called(self, agent: Agent, view: View) -> Any:
+        """Run a blocking agent to its end, a generator included, within the thread."""
+        produced = agent.run(view)
+        return produced if hasattr(produced, "__await__") else self._listed(agent, produced)
+
+    def _listed(self, agent: Agent, produced: Any) -> list[object]:
+        if produced is None:
+            return []
+        if isinstance(produced, (Fact, Assertion)):
+            return [produced]
+        if isinstance(produced, (str, bytes, dict)) or not hasattr(produced, "__iter__"):
+            raise ForeignEmission(agent.name, produced)
+        emitted: list[object] = []
+        for value in produced:
+            emitted.append(value)
+            self._cap(agent, emitted)
+        return emitted
+
+    async def _collected(self, agent: Agent, produced: AsyncIterable[Any]) -> list[object]:
+        emitted: list[object] = []
+        try:
+            async for value in produced:
+                emitted.append(value)
+                self._cap(agent, emitted)
+        finally:
+            if isinstance(produced, AsyncIterator) and hasattr(produced, "aclose"):
+                with anyio.CancelScope(shield=True):
+                    await produced.aclose()
+        return emitted
+
+    def _cap(self, agent: Agent, emitted: list[object]) -> None:
+        if len(emitted) > self._max_emissions:
+            raise TooManyEmissions(agent.name, self._max_emissions)

@@ -1,0 +1,83 @@
+"""A proof: why a fact holds, down to what was given from outside."""
+
+__all__ = ["Proof", "prove"]
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from converge.context import OUTSIDE, Context
+from converge.errors import FactNotLive
+from converge.fact import Fact, id_of
+
+
+class Proof(NamedTuple):
+    """One live fact with the proofs of the facts it rests on; `agent` is None for a fact given from outside.
+
+    Printing it shows the tree; a fact that was shown already is named and not unfolded again.
+    """
+
+    fact: Fact
+    agent: str | None
+    round: int
+    because: tuple["Proof", ...]
+
+    def premises(self) -> tuple[Fact, ...]:
+        """Return the given facts that this one rests on in the end, each once."""
+        return tuple(proof.fact for proof in self.steps() if proof.agent is None)
+
+    def steps(self) -> Iterator["Proof"]:
+        """Iterate over the proof of each fact in the tree once, this one first."""
+        seen: set[str] = set()
+        waiting = [self]
+        while waiting:
+            proof = waiting.pop()
+            if id_of(proof.fact) not in seen:
+                seen.add(id_of(proof.fact))
+                yield proof
+                waiting += reversed(proof.because)
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        shown: set[str] = set()
+        waiting = [(self, "", "")]
+        while waiting:
+            proof, first, rest = waiting.pop()
+            fact_id = id_of(proof.fact)
+            by = "given" if proof.agent is None else f"{proof.agent}, round {proof.round}"
+            again = fact_id in shown and bool(proof.because)
+            lines.append(f"{first}{proof.fact!r}  [{by}]{' (see above)' if again else ''}")
+            shown.add(fact_id)
+            if not again:
+                waiting += reversed(list(_branches(proof, rest)))
+        return "\n".join(lines)
+
+
+def prove(context: Context, fact: Fact, upto: int) -> Proof:
+    """Return a proof of a live fact. Raises FactNotLive for one that is unknown, dead or disputed."""
+    position = context.position.get(id_of(fact))
+    if position is None or not context.is_live(position, upto):
+        raise FactNotLive(id_of(fact), known=position is not None)
+    proofs: dict[int, Proof] = {}
+    waiting = [position]
+    while waiting:  # a stack instead of recursion: chains may be thousands of facts long
+        support = context.reason(waiting[-1], upto)
+        evidence = context.evidence_of(support)
+        missing = [place for place in evidence if place not in proofs]
+        if missing:
+            waiting += missing
+            continue
+        place = waiting.pop()
+        source = context.sources[support.source]
+        proofs[place] = Proof(
+            context.facts[place],
+            None if source == OUTSIDE else source.agent,
+            support.round,
+            tuple(proofs[rests_on] for rests_on in evidence),
+        )
+    return proofs[position]
+
+
+def _branches(proof: Proof, rest: str) -> Iterator[tuple[Proof, str, str]]:
+    for number, reason in enumerate(proof.because, start=1):
+        last = number == len(proof.because)
+        yield reason, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  ")

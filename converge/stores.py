@@ -1,0 +1,5 @@
+"""A face: where jobs are kept, re-exported from `converge_stores` for users to import."""
+
+__all__ = ["MemoryStore", "SQLiteStore"]
+
+from converge_stores import MemoryStore, SQLiteStore

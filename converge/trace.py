@@ -1,0 +1,158 @@
+"""The trace: what happened in a job, as an ordered list of event values; for audit and explanation, never for replay.
+
+`sequence` counts from 1 over the whole life of a job. Times are provenance: `at` is seconds since the epoch,
+`seconds` a duration; no digest depends on them.
+"""
+
+__all__ = [
+    "Activated",
+    "ActivationFailed",
+    "Event",
+    "JobResumed",
+    "JobStarted",
+    "JobStopped",
+    "RoundMerged",
+    "RoundStarted",
+    "Trace",
+    "Warned",
+    "decode_event",
+    "encode_event",
+]
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, overload
+
+
+class JobStarted(NamedTuple):
+    """A job began from its root intent with this many given facts."""
+
+    sequence: int
+    at: float
+    job_id: str
+    objective: str
+    facts: int
+
+
+class JobResumed(NamedTuple):
+    """A job went on from its last snapshot, with this many facts given late."""
+
+    sequence: int
+    at: float
+    job_id: str
+    cycle: int
+    facts: int
+
+
+class RoundStarted(NamedTuple):
+    """This many agents began to read `round`."""
+
+    sequence: int
+    at: float
+    round: int
+    agents: int
+
+
+class Activated(NamedTuple):
+    """An agent that read `round` finished with an effect of this many facts; it took `seconds`."""
+
+    sequence: int
+    agent: str
+    round: int
+    facts: int
+    seconds: float
+
+
+class ActivationFailed(NamedTuple):
+    """An agent that read `round` contributed nothing: the error's name, its text, and the attempts made."""
+
+    sequence: int
+    agent: str
+    round: int
+    error: str
+    text: str
+    attempts: int
+
+
+class RoundMerged(NamedTuple):
+    """What the merge into `round` really added; both zero means it added nothing new."""
+
+    sequence: int
+    at: float
+    round: int
+    facts: int
+    supports: int
+
+
+class Warned(NamedTuple):
+    """Something that is allowed and probably not meant; said once. `agent` is empty where no agent is at fault."""
+
+    sequence: int
+    agent: str
+    text: str
+
+
+class JobStopped(NamedTuple):
+    """The job ended for this reason, said in one sentence."""
+
+    sequence: int
+    at: float
+    reason: str
+    text: str
+
+
+Event = JobStarted | JobResumed | RoundStarted | Activated | ActivationFailed | RoundMerged | Warned | JobStopped
+_TYPES: dict[str, Any] = {
+    cls.__name__: cls
+    for cls in (
+        JobStarted,
+        JobResumed,
+        RoundStarted,
+        Activated,
+        ActivationFailed,
+        RoundMerged,
+        Warned,
+        JobStopped,
+    )
+}
+
+
+class Trace(Sequence[Event]):
+    """The events of a job in order. Only the merge actor records."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+
+    def record(self, event: type[Any], *values: Any) -> None:
+        """Append an event, giving it the next sequence number."""
+        self._events.append(event(len(self._events) + 1, *values))
+
+    def restore(self, event: Event) -> None:
+        """Append an event that a snapshot holds."""
+        self._events.append(event)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        """Return one event, or a list of them."""
+        return self._events[index]
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
+    def __repr__(self) -> str:
+        return f"<trace of {len(self)} events>"
+
+
+def encode_event(event: Event) -> list[Any]:
+    """Return an event as JSON data: its type's name and its values."""
+    return [type(event).__name__, *event]
+
+
+def decode_event(data: Sequence[Any]) -> Event:
+    """Return the event that JSON data describes."""
+    return _TYPES[data[0]](*data[1:])  # type: ignore[no-any-return]
