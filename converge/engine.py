@@ -5,6 +5,7 @@ __all__ = ["Engine", "run"]
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from functools import partial
 from secrets import token_hex
 from typing import Self
@@ -73,6 +74,12 @@ class Engine:
     def kinds(self) -> Mapping[str, Kind]:
         """Every kind the agents declare, by label."""
         return self.wiring.kinds
+
+    def with_store(self, store: Store) -> "Engine":
+        """Return an engine with the same agents that keeps its jobs in another store."""
+        other = copy(self)
+        other.store, other._running, other._users, other._door = store, set(), 0, anyio.Lock()
+        return other
 
     async def __aenter__(self) -> Self:
         await self._open()

@@ -8,7 +8,7 @@ stream per activation, and an agent that waits holds only its worker.
 __all__ = ["Pool"]
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from math import inf
 from typing import Any
 
@@ -45,6 +45,7 @@ class Pool:
         self._check, self._max_emissions = check, max_emissions
         self._ready: deque[Activation] = deque()
         self._parked: list[anyio.Event] = []
+        self._waking = False  # one worker at a time is on its way: more would only find the work taken
 
     def submit(self, activations: Iterable[Activation]) -> None:
         """Make activations ready; returns at once."""
@@ -52,6 +53,9 @@ class Pool:
         self._wake_one()
 
     def _wake_one(self) -> None:
+        if self._waking:
+            return
+        self._waking = True
         if self._parked:
             self._parked.pop().set()
         else:
@@ -59,6 +63,7 @@ class Pool:
 
     async def _work(self) -> None:
         while True:
+            self._waking = False
             while self._ready:
                 activation = self._ready.popleft()
                 if self._ready:
@@ -145,21 +150,16 @@ class Pool:
         emitted: list[object] = []
         for value in produced:
             emitted.append(value)
-            self._cap(agent, emitted)
+            if len(emitted) > self._max_emissions:
+                raise TooManyEmissions(agent.name, self._max_emissions)
         return emitted
 
     async def _collected(self, agent: Agent, produced: AsyncIterable[Any]) -> list[object]:
         emitted: list[object] = []
-        try:
-            async for value in produced:
-                emitted.append(value)
-                self._cap(agent, emitted)
-        finally:
-            if isinstance(produced, AsyncIterator) and hasattr(produced, "aclose"):
-                with anyio.CancelScope(shield=True):
+        async for value in produced:
+            emitted.append(value)
+            if len(emitted) > self._max_emissions:
+                if hasattr(produced, "aclose"):
                     await produced.aclose()
+                raise TooManyEmissions(agent.name, self._max_emissions)
         return emitted
-
-    def _cap(self, agent: Agent, emitted: list[object]) -> None:
-        if len(emitted) > self._max_emissions:
-            raise TooManyEmissions(agent.name, self._max_emissions)

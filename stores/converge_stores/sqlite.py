@@ -4,7 +4,7 @@ One connection writes. Its thread is aiosqlite's; a statement that has begun is 
 so whoever must know whether a commit happened shields it.
 """
 
-__all__ = ["SQLiteStore"]
+__all__ = ["SQLiteStore", "chained"]
 
 import os
 import sqlite3
@@ -65,7 +65,7 @@ class SQLiteStore:
 
     async def create(self, header: JobHeader, first: CycleRow) -> None:
         """Add a job and its first row in one statement."""
-        digest = _chained("", header.intent)
+        digest = chained("", header.intent)
         values = [header.job_id, 0, header.created, 0, 0, None, header.intent, digest]
         try:
             await self._insert(header.job_id, values, digest, [first])
@@ -106,7 +106,7 @@ class SQLiteStore:
         number = 0
         for row in rows:
             body = row.body()
-            digest, number = _chained(digest, body), row.number
+            digest, number = chained(digest, body), row.number
             values += [job_id, row.number, row.at, row.round, row.facts, row.stop, body, digest]
         places = ", ".join([_ROW] * (len(values) // 8))
         async with self._errors():
@@ -172,5 +172,6 @@ class SQLiteStore:
             raise StoreUnavailable(str(self.path), str(error)) from error
 
 
-def _chained(previous: str, body: str) -> str:
+def chained(previous: str, body: str) -> str:
+    """Return the digest of a row: of its body and of the digest of the row before it."""
     return blake2b((previous + body).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,146 @@
+"""Both stores keep the contract, and the SQLite file says what it is."""
+
+import sqlite3
+import stat
+from itertools import count
+
+import pytest
+
+from converge.errors import StoreForeign, StoreTooNew, StoreUnavailable
+from converge.ports import JobHeader
+from converge.testing import STORE_CHECKS, check_store
+from converge.testing.stores import Row
+from converge_stores import MemoryStore, SQLiteStore
+from converge_stores.schema import APPLICATION_ID, VERSION
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+async def test_the_memory_store_keeps_the_contract(check):
+    """Memory is the reference for the contract."""
+    store = MemoryStore()
+    await check(lambda: store)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+async def test_the_sqlite_store_keeps_the_contract(check, tmp_path):
+    """A real file, opened anew each time."""
+    await check(lambda: SQLiteStore(tmp_path / "jobs.db"))
+
+
+@pytest.mark.asyncio
+async def test_the_whole_suite_can_be_called_by_a_third_party(tmp_path):
+    """One call runs every check, each on a place of its own."""
+    numbers = count()
+
+    def make_store():
+        path = tmp_path / f"{next(numbers)}.db"
+        return lambda: SQLiteStore(path)
+
+    await check_store(make_store)
+    assert next(numbers) == len(STORE_CHECKS)
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_forgets_fails_the_suite():
+    """The suite can fail: a store that keeps nothing does not pass it."""
+    with pytest.raises(Exception, match=r"no job|was to be raised|came back"):
+        await check_store(lambda: MemoryStore)
+
+
+@pytest.mark.asyncio
+async def test_a_new_file_says_what_it_is_and_is_private(tmp_path):
+    """Application id, schema version, WAL, and no access for others."""
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.close()
+    with sqlite3.connect(path) as reader:
+        names = ("application_id", "user_version", "journal_mode")
+        pragmas = [reader.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+    reader.close()
+    assert pragmas == [APPLICATION_ID, VERSION, "wal"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.asyncio
+async def test_a_directory_is_refused(tmp_path):
+    """The sentence says what it is and what to do."""
+    with pytest.raises(StoreUnavailable, match="directory: name a file"):
+        await SQLiteStore(tmp_path).open()
+
+
+@pytest.mark.asyncio
+async def test_a_folder_that_is_not_there_is_named(tmp_path):
+    """SQLite itself would only say that it cannot open the file."""
+    with pytest.raises(StoreUnavailable, match="nowhere does not exist"):
+        await SQLiteStore(tmp_path / "nowhere" / "jobs.db").open()
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_is_not_sqlite_is_refused_and_left_alone(tmp_path):
+    """A text file stays what it was."""
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but rather long " * 100)
+    with pytest.raises(StoreForeign, match="not an SQLite file"):
+        await SQLiteStore(path).open()
+    assert path.read_text().startswith("not a database")
+
+
+@pytest.mark.asyncio
+async def test_another_programs_file_is_refused_and_left_alone(tmp_path):
+    """Tables of somebody else are not ours to add to."""
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE theirs (a)")
+    other.close()
+    with pytest.raises(StoreForeign, match="another program"):
+        await SQLiteStore(path).open()
+    with sqlite3.connect(path) as other:
+        assert [name for (name,) in other.execute("SELECT name FROM sqlite_master")] == ["theirs"]
+    other.close()
+
+
+@pytest.mark.asyncio
+async def test_a_newer_schema_is_refused(tmp_path):
+    """A file from the future is not guessed at."""
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.close()
+    with sqlite3.connect(path) as newer:
+        newer.execute(f"PRAGMA user_version = {VERSION + 1}")
+    newer.close()
+    with pytest.raises(StoreTooNew, match="upgrade converge-runtime"):
+        await store.open()
+
+
+@pytest.mark.asyncio
+async def test_an_edited_body_breaks_the_chain_of_digests(tmp_path):
+    """Each row's digest covers its body and the digest before it."""
+    path = tmp_path / "jobs.db"
+    store = SQLiteStore(path)
+    await store.open()
+    await store.create(JobHeader("one", 0.0, '{"objective":"x"}'), Row(1, '{"a":1}'))
+    await store.append("one", [Row(2, '{"b":1}')])
+    await store.close()
+    with sqlite3.connect(path) as reader:
+        rows = reader.execute("SELECT body, digest FROM cycles ORDER BY number").fetchall()
+    reader.close()
+    from converge_stores.sqlite import chained
+
+    digest = ""
+    for body, kept in rows:
+        digest = chained(digest, body)
+        assert digest == kept
+    assert chained(rows[1][1], '{"b":2}') != rows[2][1]
+
+
+@pytest.mark.asyncio
+async def test_memory_keeps_the_newest_jobs():
+    """A service that runs for ever on the default store does not fill the machine."""
+    store = MemoryStore(keep=2)
+    for name in ("a", "b", "c"):
+        await store.create(JobHeader(name, 0.0, '{"objective":"x"}'), Row(1, stop="fixed_point"))
+    assert [summary.job_id for summary in await store.jobs()] == ["c", "b"]
