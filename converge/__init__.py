@@ -9,7 +9,7 @@ from converge.job import Job
 from converge.kind import Kind
 from converge.outcome import Outcome
 from converge.proof import Proof
-from converge.stop import Stop, StopReason
+from converge.stop import Stop, StopReason, Unread
 from converge.view import Conflict, View
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Spend",
     "Stop",
     "StopReason",
+    "Unread",
     "View",
     "agent",
     "id_of",

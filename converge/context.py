@@ -227,6 +227,17 @@ class Context:
             self._labels[upto] = self._label(upto)
         return self._labels[upto]
 
+    def live_only_through(self, kind: str, upto: int) -> list[Fact]:
+        """Return the live facts that would not be live without the facts of one kind, those of the kind left out."""
+        if kind not in self.kinds:
+            return []
+        now, without = self.labels(upto), self._label(upto, without=kind)
+        return [
+            fact
+            for place, (fact, round) in enumerate(zip(self.facts, self.rounds, strict=True))
+            if round <= upto and kind_of(fact).label != kind and _label(now, place) == LIVE != without.of[place]
+        ]
+
     def is_live(self, fact: int, upto: int) -> bool:
         """Whether the fact at a position is live as of round `upto`."""
         labels = self.labels(upto)
@@ -307,11 +318,13 @@ class Context:
         if self._labels:
             self._labels = {upto: labels for upto, labels in self._labels.items() if upto < round}
 
-    def _label(self, upto: int) -> Labels:
+    def _label(self, upto: int, without: str | None = None) -> Labels:
         """Label with each evidence node as one more fact, so that a node shared by a thousand facts is met once."""
         nodes: dict[int, tuple[int, Given]] = {}  # by identity: an activation's emissions share one node
         supports: list[tuple[int, tuple[int, ...]]] = []
         counted = [index for index, support in enumerate(self.supports) if self.counts(support, upto)]
+        if without is not None:
+            counted = [i for i in counted if kind_of(self.facts[self.supports[i].fact]).label != without]
         for index in counted:
             support = self.supports[index]
             evidence = support.evidence

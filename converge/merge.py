@@ -88,9 +88,9 @@ def premises(context: Context, facts: Iterable[Fact], round: int) -> Growth:
     return additions.growth(round)
 
 
-def fresh(context: Context, effect: Effect) -> int:
-    """Return how many facts of an effect the context does not know."""
-    return len({emission.fact_id for emission in effect.emissions} - context.position.keys())
+def fresh(context: Context, effects: Iterable[Effect]) -> set[str]:
+    """Return the ids in effects that the context does not know."""
+    return {emission.fact_id for effect in effects for emission in effect.emissions} - context.position.keys()
 
 
 def _positions(context: Context, ids: Sequence[str]) -> tuple[int, ...]:

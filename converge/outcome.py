@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 
-from converge.fact import Fact
+from converge.fact import Fact, Failure
 from converge.intent import Spend
 from converge.proof import Proof
 from converge.stop import Stop, StopReason
@@ -42,6 +42,22 @@ class Outcome:
         """What is allowed and probably not meant, once each."""
         warned = (event for event in self.trace if isinstance(event, Warned))
         return tuple(f"agent {event.agent} {event.text}" if event.agent else event.text for event in warned)
+
+    @cached_property
+    def disputed(self) -> tuple[Fact, ...]:
+        """Every fact that is neither live nor dead; it stands beside the answer, not in it."""
+        kinds = dict.fromkeys(type(fact) for fact in self.context.facts())
+        return tuple(fact for kind in kinds for fact in self.context.disputed(kind))
+
+    @cached_property
+    def timing_dependent(self) -> tuple[str, ...]:
+        """What in this outcome another run could find otherwise, in a sentence each; empty for nearly every job."""
+        reasons = []
+        if self.stop.reason is StopReason.CANCELLED or "seconds" in self.stop.detail:
+            reasons.append("it was stopped by the clock or by a caller: what had been merged by then is timing")
+        if resting := self.context.depending_on(Failure):
+            reasons.append(f"{len(resting)} live facts rest on the failure of an agent")
+        return tuple(reasons)
 
     def why(self, fact: Fact) -> Proof:
         """Return a proof of a live fact, down to given facts. Raises FactNotLive."""

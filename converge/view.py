@@ -15,7 +15,7 @@ from converge.effect import Given, Range
 from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
 from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
-from converge.liveness import DEAD, LIVE
+from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.proof import Proof, prove
 
 F = TypeVar("F", bound=Fact)
@@ -103,6 +103,11 @@ class View:
         self._declared_live(kind, "dead")
         return tuple(fact for fact in self._everything(kind) if self._is(fact, DEAD))
 
+    def disputed(self, kind: type[F]) -> tuple[F, ...]:
+        """Return the facts of a kind that are neither live nor dead, such as two that invalidate each other."""
+        self._declared_live(kind, "disputed")
+        return tuple(fact for fact in self._everything(kind) if self._is(fact, DISPUTED))
+
     def absent(self, kind: type[F], key: Any = _ANY) -> bool:
         """Whether no live fact of a kind, or of one key, is known."""
         self._declared_live(kind, "absent")
@@ -154,6 +159,11 @@ class View:
         """Return a digest of every fact and every support."""
         self._unrestricted("proof_digest")
         return self._context.proof_digest(self.round)
+
+    def depending_on(self, kind: type[Fact]) -> tuple[Fact, ...]:
+        """Return the live facts of other kinds that would not be live without the facts of this one."""
+        self._unrestricted("depending_on")
+        return tuple(self._context.live_only_through(kind_of(kind).label, self.round))
 
     def why(self, fact: Fact) -> Proof:
         """Return a proof of a live fact, down to given facts. Raises FactNotLive."""

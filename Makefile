@@ -1,0 +1,84 @@
+# Everything runs in .venv, made here from the lock with nothing but Python 3.11+; a second run finds it ready.
+#   make demo PYTHON=/path/to/python3    makes .venv with that Python (after `make clean`, if there is one)
+#   make test OTHER_PYTHONS=             leaves the other Pythons out
+
+PYTHON ?= python3 python3.13 python3.12 python3.11 python
+OTHER_PYTHONS ?= 3.11 3.12 3.13
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := -m pip --disable-pip-version-check --no-input
+DEMO := $(BIN)/python -m converge_agents.teams.strategy
+LOCK := uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock"
+
+# A caller's own paths must not decide what is tested.
+unexport PYTHONHOME PYTHONPATH
+
+.PHONY: help demo test test-pythons format lock clean
+
+help:
+	@echo "make demo    run a real decision job to its fixed point"
+	@echo "make test    run every check: ruff, mypy, import-linter, pytest"
+	@echo "make format  let ruff mend what it can"
+	@echo "make lock    renew requirements/*.txt from pyproject.toml (needs uv)"
+	@echo "make clean   remove every virtual environment and cache"
+
+demo: $(READY)
+	@$(DEMO)
+
+test: $(READY) test-pythons
+	$(BIN)/ruff check --quiet --output-format concise
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@others=; for version in $(OTHER_PYTHONS); do \
+	  if [ -e .venv-$$version/.ready ]; then others="$$others:$(CURDIR)/.venv-$$version/bin/python"; fi; \
+	done; echo "$(BIN)/pytest"; CONVERGE_OTHER_PYTHONS="$${others#:}" $(BIN)/pytest --quiet
+
+# Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
+test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock:
+	$(LOCK) --group dev -o requirements/dev.txt
+	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt
+
+clean:
+	rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+
+# Prints the first candidate that runs, is new enough and can make a venv: a pyenv shim may only say "not found".
+first_of = for python in $(1); do \
+	  "$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  && echo "$$python" && break; \
+	done
+
+$(READY): requirements/dev.txt pyproject.toml
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  python=$$($(call first_of,$(PYTHON))); \
+	  if [ -z "$$python" ]; then \
+	    echo "No Python 3.11 or newer that can make a virtual environment was found ($(PYTHON))." >&2; \
+	    echo "Install one (on Debian and Ubuntu: python3 and python3-venv), or name it: make PYTHON=/path/to/python3 ..." >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Making $(VENV) with $$python and installing the locked packages; once, about a minute."; \
+	  "$$python" -m venv --clear $(VENV); \
+	fi
+	@$(BIN)/python $(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python $(PIP) install --quiet --no-build-isolation --no-deps -e .
+	@touch $@
+
+# Never fails for want of a Python: what is not there is named and left out.
+.venv-%/.ready: requirements/runtime.txt | $(READY)
+	@if $(BIN)/python -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$*")'; then exit 0; fi; \
+	python=$$($(call first_of,python$* $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$*.*/bin/python$*)); \
+	if [ -z "$$python" ]; then echo "No Python $* here: the digests are not compared with it."; exit 0; fi; \
+	echo "Making .venv-$* with $$python."; \
+	"$$python" -m venv --clear --without-pip .venv-$* \
+	&& $(BIN)/python $(PIP) --python .venv-$*/bin/python install --quiet --no-compile --require-hashes \
+	  -r requirements/runtime.txt \
+	&& touch $@

@@ -1,0 +1,43 @@
+"""Nothing is unread: is it the fixed point, or what stands against it? The reasons in their order of precedence."""
+
+__all__ = ["verdict"]
+
+from converge.context import Context
+from converge.fact import id_of
+from converge.invariant import Invariants
+from converge.stop import Stop, StopReason
+from converge.trace import ActivationFailed, Trace
+from converge.view import UNRESTRICTED, View
+
+
+def verdict(context: Context, trace: Trace, failing: tuple[str, ...], invariants: Invariants) -> Stop:
+    """Return why a job with nothing unread stops. `failing` names the required agents that failed."""
+    view = View(context, context.highest, UNRESTRICTED)
+    if failing:
+        return Stop(StopReason.AGENT_FAILED, tuple(_failure(name, trace) for name in failing))
+    if violations := invariants.violations(view):
+        return Stop(StopReason.INVARIANT, tuple(map(str, violations)))
+    if contested := _contested(context):
+        return Stop(StopReason.CONTESTED, contested)
+    if unaccepted := invariants.unaccepted(view):
+        return Stop(StopReason.UNACCEPTED, tuple(map(str, unaccepted)))
+    return Stop(StopReason.FIXED_POINT)
+
+
+def _failure(name: str, trace: Trace) -> str:
+    for event in reversed(trace):
+        if isinstance(event, ActivationFailed) and event.agent == name:
+            return f"{name} ({event.error}: {event.text})"
+    return name
+
+
+def _contested(context: Context) -> tuple[str, ...]:
+    """Name each key of a contesting kind that has several live facts."""
+    found = []
+    for label, log in sorted(context.kinds.items()):
+        for key in sorted(log.contested, key=repr):
+            places = (context.position[id_of(fact)] for fact in log.keys[key])
+            live = sum(context.is_live(place, context.highest) for place in places)
+            if live > 1:
+                found.append(f"{label} {key!r} has {live} live facts")
+    return tuple(found)
