@@ -9,8 +9,11 @@ __all__ = ["CanonicalSerializer", "normalized"]
 
 import json
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 from pydantic_core import CoreSchema, SchemaSerializer, core_schema
@@ -26,10 +29,11 @@ class CanonicalSerializer:
     __slots__ = ("_to_json", "loose")
 
     def __init__(self, schema: CoreSchema) -> None:
-        seen: set[str] = set()
+        seen: Counter[str] = Counter()
         canonical = _rewrite(schema, seen)
-        self.loose = bool(seen & _LOOSE)
-        self._to_json = SchemaSerializer(canonical, {"allow_inf_nan": False}).to_json
+        self.loose = bool(seen.keys() & _LOOSE) or seen["dataclass"] > 1  # one is the kind itself
+        with _incomplete(_classes(canonical)):
+            self._to_json = SchemaSerializer(canonical, {"allow_inf_nan": False}).to_json
 
     def encode(self, value: object) -> bytes:
         """Return the body of `value`. Raises pydantic's serialization error or ValueError for what JSON cannot hold."""
@@ -58,16 +62,17 @@ def normalized(value: Any) -> Any:
             return value
 
 
-def _rewrite(node: Any, seen: set[str]) -> Any:
+def _rewrite(node: Any, seen: Counter[str]) -> Any:
     if isinstance(node, list):
         return [_rewrite(item, seen) for item in node]
-    if not isinstance(node, dict):
+    if not isinstance(node, dict) or node.get("serialization_exclude"):
         return node
-    rewritten = {key: _rewrite(item, seen) for key, item in node.items() if key != "metadata"}
     shape = node.get("type")
+    node = {**_UNDECLARED.get(str(shape), {}), **node}
+    rewritten = {key: _rewrite(item, seen) for key, item in node.items() if key != "metadata"}
     if not isinstance(shape, str):
         return rewritten
-    seen.add(shape)
+    seen[shape] += 1
     if shape == "dataclass-args":
         rewritten["fields"] = sorted(rewritten["fields"], key=lambda field: str(field["name"]))
     elif shape == "dataclass":
@@ -80,27 +85,74 @@ def _rewrite(node: Any, seen: set[str]) -> Any:
     return rewritten
 
 
+def _classes(node: Any) -> Iterator[type]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _classes(item)
+    elif isinstance(node, dict):
+        if node.get("type") in {"dataclass", "model"}:
+            yield node["cls"]
+        for item in node.values():
+            yield from _classes(item)
+
+
+@contextmanager
+def _incomplete(classes: Iterable[type]) -> Iterator[None]:
+    """Have pydantic build from the schema given: for a class that is complete it takes the class's own serializer."""
+    complete = [cls for cls in set(classes) if getattr(cls, "__pydantic_complete__", False)]
+    for cls in complete:
+        cls.__pydantic_complete__ = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for cls in complete:
+            cls.__pydantic_complete__ = True  # type: ignore[attr-defined]
+
+
 def _sorted_set(value: object, encode: Callable[[object], list[Any]]) -> list[Any]:
     return sorted(encode(value), key=_text)
 
 
-def _sorted_keys(value: object, encode: Callable[[object], Mapping[str, Any]]) -> dict[str, Any]:
-    return dict(sorted(encode(value).items()))
+def _sorted_keys(value: Mapping[Any, Any], encode: Callable[[object], Mapping[str, Any]]) -> dict[str, Any]:
+    return dict(sorted(encode({_utc(key): item for key, item in value.items()}).items()))
+
+
+def _in_utc(value: object, encode: Callable[[object], Any]) -> Any:
+    return encode(_utc(value))
 
 
 def _sorted_deep(value: object, encode: Callable[[object], Any]) -> Any:
-    return json.loads(_text(encode(value)))
+    """Give a value of no declared type the same form as the declared ones have."""
+    match value:
+        case set() | frozenset():
+            return sorted((_sorted_deep(item, encode) for item in value), key=_text)
+        case list() | tuple():
+            return [_sorted_deep(item, encode) for item in value]
+        case dict():
+            return _sorted_keys({key: _sorted_deep(item, encode) for key, item in value.items()}, encode)
+        case float() if not isfinite(value):
+            raise ValueError(f"{value} is not a number that JSON can hold")
+        case _:
+            return encode(_utc(value))
 
 
-def _in_utc(value: datetime, encode: Callable[[object], Any]) -> Any:
+def _utc(value: object) -> object:
     # A naive datetime names no instant; it is kept as written rather than read in this machine's zone.
-    return encode(value.astimezone(UTC) if value.tzinfo else value)
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value
 
 
 def _text(value: object) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
+# Where a container's parts have no declared type, pydantic leaves their schema out and no rule would reach them.
+_ANY = core_schema.any_schema()
+_UNDECLARED: dict[str, dict[str, Any]] = {
+    "dict": {"keys_schema": _ANY, "values_schema": _ANY},
+    "list": {"items_schema": _ANY},
+    "set": {"items_schema": _ANY},
+    "frozenset": {"items_schema": _ANY},
+}
 _RULES: dict[str, Callable[..., Any]] = {
     "set": _sorted_set,
     "frozenset": _sorted_set,

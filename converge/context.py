@@ -44,6 +44,11 @@ class Bucket:
         self._facts.append(fact)
         self._sorted = None
 
+    def remove(self, fact: Fact) -> None:
+        """Take a fact out."""
+        self._facts.remove(fact)
+        self._sorted = None
+
     def facts(self) -> tuple[Fact, ...]:
         """Return the facts in id order."""
         if self._sorted is None:
@@ -68,17 +73,20 @@ class KindLog:
 
     def add(self, fact: Fact, round: int) -> None:
         """File a fact that is new to the context."""
-        bucket = self.buckets.get(round)
-        if bucket is None:
-            bucket = self.buckets[round] = Bucket()
-            insort(self.rounds, round)
-        bucket.add(fact)
-        self._whole = None
+        self._file(fact, round)
         if self.kind.keyed:
             about = self.keys.setdefault(self.kind.key_of(fact), [])
             about.append(fact)
             if len(about) > 1 and self.kind.policy == "contest":
                 self.contested.add(self.kind.key_of(fact))
+
+    def move(self, fact: Fact, old: int, new: int) -> None:
+        """File a fact under a lower round than it was met in."""
+        self.buckets[old].remove(fact)
+        if not self.buckets[old].facts():
+            del self.buckets[old]
+            self.rounds.remove(old)
+        self._file(fact, new)
 
     def between(self, after: int, upto: int) -> tuple[Fact, ...]:
         """Return the facts with `after` < round <= `upto`, in id order."""
@@ -98,6 +106,19 @@ class KindLog:
         place = bisect_right(self.rounds, round)
         return self.rounds[place] if place < len(self.rounds) else None
 
+    def relabel(self, round: int) -> None:
+        """Note that labels of this kind changed in a round."""
+        if round not in self.relabelled:
+            insort(self.relabelled, round)
+
+    def _file(self, fact: Fact, round: int) -> None:
+        bucket = self.buckets.get(round)
+        if bucket is None:
+            bucket = self.buckets[round] = Bucket()
+            insort(self.rounds, round)
+        bucket.add(fact)
+        self._whole = None
+
 
 class Context:
     """The knowledge of one job. Its first fact is the root intent."""
@@ -115,21 +136,27 @@ class Context:
         self._source_numbers: dict[Source, int] = {}
         self._versions: dict[str, list[int]] = {}  # agent -> the source numbers of its versions
         self._completed: dict[int, list[int]] = {}  # source number -> rounds its activations wrote
-        self._superseded: dict[int, int] = {}  # source number -> the round a newer version first completed
+        self._reigns: dict[
+            str, list[tuple[int, int]]
+        ] = {}  # agent of several versions -> (round, the one from then on)
         self._first: list[int] = []  # fact -> its first support; nearly all facts have no other
         self._more: dict[int, list[int]] = {}
-        self._known_supports: set[tuple[int, int, Any, int]] = set()
+        self._known_supports: dict[tuple[int, int, Any, int], int] = {}  # of facts that have several
         self._labels: dict[int, Labels] = {}
-        self._unsettled_from: int | None = None  # the first round with a marker or a replaced support
+        self.unsettling: list[int] = []  # the rounds that hold a marker, a replaced support or a circle
         self.add(intent, 0)
         self.support(0, OUTSIDE, 0, ())
 
     # --- growing; the merge actor only --------------------------------------------------------------------------
 
     def add(self, fact: Fact, round: int) -> bool:
-        """Add a fact and say whether it is new. The caller adds a support right after."""
+        """Add a fact and say whether it is new; its round is the lowest one. The caller adds a support right after."""
         fact_id = id_of(fact)
-        if fact_id in self.position:
+        known = self.position.get(fact_id)
+        if known is not None:
+            if round < self.rounds[known]:
+                self.log(kind_of(fact)).move(self.facts[known], self.rounds[known], round)
+                self.rounds[known] = round
             return False
         self.position[fact_id] = len(self.facts)
         self.facts.append(fact)
@@ -150,28 +177,41 @@ class Context:
         first = self._first[fact]
         if first < 0:
             self._first[fact] = len(self.supports)
+            if not isinstance(evidence, Given) and any(place >= fact for place in evidence):
+                self._unsettle(round)  # it may rest on itself in the end
         else:
-            if known in self._known_supports or known == self._name(self.supports[first]):
+            same = first if known == self._name(self.supports[first]) else self._known_supports.get(known)
+            if same is not None:
+                self.supports[same] = self.supports[same]._replace(round=min(round, self.supports[same].round))
                 return False
-            self._known_supports.add(known)
+            self._known_supports[known] = len(self.supports)
             self._more.setdefault(fact, []).append(len(self.supports))
         self.supports.append(Support(fact, number, round, evidence))
         self.highest = max(self.highest, round)
         self._forget_labels(round)
         return True
 
-    def complete(self, source: Source, round: int) -> None:
-        """Note that an activation of `source` that wrote `round` completed, whatever it emitted."""
+    def complete(self, source: Source, round: int) -> bool:
+        """Note that an activation of `source` that wrote `round` completed; say whether older supports cease to count.
+
+        They do where the agent replaces, and where a newer version of it completes for the first time.
+        """
         number = self.number(source)
-        completed = self._completed.setdefault(number, [])
-        if source.replaces and (not completed or completed[-1] != round):
-            if completed:
-                self._unsettle(round)
-            completed.append(round)
-        for other in self._versions[source.agent]:
-            if other != number and other not in self._superseded:
-                self._superseded[other] = round
-                self._unsettle(round)
+        replaced = False
+        if source.replaces:
+            completed = self._completed.setdefault(number, [])
+            if round not in completed:
+                replaced = bool(completed)
+                insort(completed, round)
+        if len(self._versions[source.agent]) > 1:
+            reigns = self._reigns.setdefault(source.agent, [])
+            if not reigns or reigns[-1][1] != number:
+                reigns.append((round, number))
+                replaced = True
+        if replaced:
+            self.highest = max(self.highest, round)  # what fell is part of this round, even if nothing was added
+            self._unsettle(round)
+        return replaced
 
     def number(self, source: Source) -> int:
         """Return the number that stands for `source` in supports."""
@@ -210,16 +250,20 @@ class Context:
 
     def counts(self, support: Support, upto: int) -> bool:
         """Whether a support counts in a view of round `upto`: not after a newer activation or version replaced it."""
-        if support.round > upto or self._superseded.get(support.source, upto + 1) <= upto:
+        if support.round > upto:
             return False
-        if not self.sources[support.source].replaces:
+        source = self.sources[support.source]
+        reigns = [number for round, number in self._reigns.get(source.agent, ()) if round <= upto]
+        if reigns and reigns[-1] != support.source:
+            return False
+        if not source.replaces:
             return True
         completed = self._completed.get(support.source, ())
         return not completed or completed[bisect_right(completed, upto) - 1] == support.round
 
     def labels(self, upto: int) -> Labels | None:
         """Return the labelling as of round `upto`, or None where everything known by then is live."""
-        if self._unsettled_from is None or upto < self._unsettled_from:
+        if not self.unsettling or upto < self.unsettling[0]:
             return None
         if upto not in self._labels:
             while len(self._labels) >= _REMEMBERED_LABELLINGS:
@@ -310,8 +354,8 @@ class Context:
         return tuple(sorted(members))
 
     def _unsettle(self, round: int) -> None:
-        if self._unsettled_from is None or round < self._unsettled_from:
-            self._unsettled_from = round
+        if round not in self.unsettling:
+            insort(self.unsettling, round)
         self._forget_labels(round)
 
     def _forget_labels(self, round: int) -> None:
@@ -347,7 +391,7 @@ def _label(labels: Labels | None, fact: int) -> int:
 def digest_of(lines: Iterable[str]) -> str:
     """Return a digest of a set of lines, whatever their order."""
     total = blake2b(digest_size=16)
-    for line in sorted(lines):
+    for line in sorted(set(lines)):
         total.update(line.encode())
         total.update(b"\n")
     return total.hexdigest()

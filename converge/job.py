@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from converge.agent import Agent
@@ -45,19 +44,18 @@ class Job:
         self._begin, self._opened = begin, opened
         self._clock, self._max_emissions = clock, max_emissions
         self._trace, self._first_event = Trace(), 0
-        self._news = anyio.Event()
         self._listeners = 0
-        self._ended = anyio.Event()
-        self._scope = anyio.CancelScope()
         self._cancelled = False
         self._outcome: Outcome | None = None
         self._error: Exception | None = None
-        self._tasks: TaskGroup | None = None
+        self._told = False
 
     def __repr__(self) -> str:
         return f"<job {self.job_id}>"
 
     async def __aenter__(self) -> Self:
+        self._news, self._ended = anyio.Event(), anyio.Event()
+        self._scope = anyio.CancelScope()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._live)
@@ -66,14 +64,16 @@ class Job:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._tasks is not None
         self.cancel()
         try:
-            return await self._tasks.__aexit__(kind, error, traceback)
+            await self._tasks.__aexit__(kind, error, traceback)
         except BaseExceptionGroup as group:
-            if error is not None and len(group.exceptions) == 1 and group.exceptions[0] is error:
-                return False  # the block's own error, which the task group has wrapped
-            raise
+            if error is None or len(group.exceptions) > 1 or group.exceptions[0] is not error:
+                raise
+            return False  # the block's own error, which the task group has wrapped
+        if error is None and self._error is not None and not self._told:
+            raise self._error  # nobody asked for the outcome, and silence would hide this
+        return None
 
     def cancel(self) -> None:
         """Stop the job as `cancelled`: what is merged is committed and `outcome` returns. Harmless at its end."""
@@ -84,6 +84,7 @@ class Job:
         """Return the outcome when the job has ended. Raises what made it impossible to go on, such as StoreConflict."""
         await self._ended.wait()
         if self._error is not None:
+            self._told = True
             raise self._error
         assert self._outcome is not None, "the job was cancelled from outside and has no outcome"
         return self._outcome

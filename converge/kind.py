@@ -58,9 +58,12 @@ class Kind:
                 fact = self.load(normalized(from_json(body)))
                 body = self._serializer.encode(fact)
         except (PydanticSerializationError, ValueError) as error:
-            raise FactInvalid(self.label, [("", str(error))]) from error
+            reason = str(error).rpartition("ValueError: ")[2]  # without the driver's account of who called whom
+            raise FactInvalid(self.label, [("", reason)]) from error
         if len(body) > MAX_FACT_BYTES:
             raise FactTooLarge(self.label, len(body), MAX_FACT_BYTES)
+        if self.keyed:
+            self._check_key(fact)
         if self._serializer.loose:
             fact = self.cls.__pydantic_validator__.validate_json(body)  # type: ignore[attr-defined]
         return fact, f"{self.label}:{blake2b(body, digest_size=16).hexdigest()}", body
@@ -78,6 +81,14 @@ class Kind:
     def _serializer(self) -> CanonicalSerializer:
         rebuild_dataclass(self.cls, raise_errors=True)
         return CanonicalSerializer(self.cls.__pydantic_core_schema__)  # type: ignore[attr-defined]
+
+    def _check_key(self, fact: Any) -> None:
+        try:
+            hash(self.key_of(fact))
+        except TypeError as error:
+            raise KindInvalid(
+                self.label, f"its key {self.key} is not hashable: use str, int, tuple ... there"
+            ) from error
 
     def _check(self) -> None:
         fields: dict[str, Any] = self.cls.__dataclass_fields__  # type: ignore[attr-defined]

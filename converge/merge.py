@@ -66,8 +66,7 @@ def merge(context: Context, effects: Iterable[Effect], round: int) -> Growth:
             evidence = effect.given if emission.evidence is None else _positions(context, emission.evidence)
             additions.support(emission.fact_id, effect.source, round, evidence)
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
-        additions.relabels |= effect.source.replaces
-        context.complete(effect.source, round)
+        additions.relabels |= context.complete(effect.source, round)
     return additions.growth(round)
 
 

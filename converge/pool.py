@@ -10,22 +10,24 @@ __all__ = ["Pool"]
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from converge.activation import seal
-from converge.agent import Agent
+from converge.agent import Agent, Retry
 from converge.effect import Effect
 from converge.errors import AgentTimeout, ForeignEmission, TooManyEmissions
 from converge.fact import Assertion, Fact
 from converge.ports import Clock
 from converge.schedule import Activation, Done
 from converge.view import View
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying
 
 Check = Callable[[Agent, View, Effect], None]
 
@@ -93,17 +95,9 @@ class Pool:
     async def _attempts(self, activation: Activation, attempts: list[int]) -> Effect:
         if activation.error is not None:
             raise activation.error
-        retry = activation.agent.retry
-        if retry is None:
+        if activation.agent.retry is None:
             return await self._attempt(activation)
-        policy = AsyncRetrying(
-            stop=stop_after_attempt(retry.attempts),
-            wait=wait_exponential(multiplier=retry.wait_seconds, max=retry.most_seconds),
-            retry=retry_if_exception_type(retry.on),
-            sleep=self._clock.sleep,
-            reraise=True,
-        )
-        async for attempt in policy:
+        async for attempt in _policy(activation.agent.retry, self._clock):
             with attempt:
                 attempts[0] += 1
                 return await self._attempt(activation)
@@ -163,3 +157,15 @@ class Pool:
                     await produced.aclose()
                 raise TooManyEmissions(agent.name, self._max_emissions)
         return emitted
+
+
+def _policy(retry: Retry, clock: Clock) -> "AsyncRetrying":
+    from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+    return AsyncRetrying(
+        stop=stop_after_attempt(retry.attempts),
+        wait=wait_exponential(multiplier=retry.wait_seconds, max=retry.most_seconds),
+        retry=retry_if_exception_type(retry.on),
+        sleep=clock.sleep,
+        reraise=True,
+    )

@@ -72,16 +72,14 @@ class Progress:
             for number in self._wiring.readers.get(label, ()):
                 self.wake_one(number, round)
 
-    def wake_relabelled(self, growth: Growth) -> tuple[str, ...]:
-        """Wake the readers of labels that a merge changed and return the kinds concerned."""
-        if not growth.relabels or not self._wiring.relabel_readers:
+    def wake_relabelled(self, growth: Growth) -> tuple[tuple[int, str], ...]:
+        """Wake the readers of labels that a merge changed; return the rounds and kinds concerned."""
+        if not self._wiring.relabel_readers:
             return ()
-        changed = sorted(self._context.relabelled(growth.round - 1, growth.round))
-        for label in changed:
-            self._context.kinds[label].relabelled.append(growth.round)
-            for number in self._wiring.relabel_readers.get(label, ()):
-                self.wake_one(number, growth.round)
-        return tuple(changed)
+        # Usually the round merged is the highest. Below later ones it may change what their markers do.
+        later = [round for round in self._context.unsettling if round > growth.round]
+        rounds = [growth.round, *later] if growth.relabels else later
+        return tuple((round, label) for round in rounds for label in self._relabelled_in(round))
 
     def wake_one(self, number: int, round: int) -> None:
         """Note that an agent has `round` unread."""
@@ -153,6 +151,14 @@ class Progress:
         return marks
 
     # --- within -------------------------------------------------------------------------------------------------
+
+    def _relabelled_in(self, round: int) -> list[str]:
+        changed = sorted(self._context.relabelled(round - 1, round))
+        for label in changed:
+            self._context.kinds[label].relabel(round)
+            for number in self._wiring.relabel_readers.get(label, ()):
+                self.wake_one(number, round)
+        return changed
 
     def _move(self, number: int, mark: Mark) -> None:
         self.marks[number] = mark

@@ -80,6 +80,7 @@ class Lockstep:
         self.wiring, self.invariants, self.job = wiring, invariants, job
         self.context, self.trace = job.context, job.trace
         self.spend, self.budget = job.spend, job.budget
+        self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)  # as agents are to see it
         self.first_event = len(job.trace)
         self.stop: Stop | None = None
         self._progress = Progress(wiring, self.context, job.marks)
@@ -88,7 +89,7 @@ class Lockstep:
         self._refusals: dict[int, Exception] = {}  # what an agent's `accepts` raised
         self._reading, self._whole = 0, False
         self._exhausted: str | None = None
-        self._warned: set[str] = set()
+        self._warned = {event.agent or event.text for event in self.trace if isinstance(event, Warned)}
         self._commits = job.cycles
         self._committed = self._lengths() if job.cycles else (1, 1, 0)  # the intent is in the job's header
 
@@ -198,7 +199,7 @@ class Lockstep:
 
     def _reserve(self, eligible: Eligible) -> tuple[Activation, ...]:
         """Reserve the round and the activations; those beyond the budget stay unread, the last in name order."""
-        left = self.budget.activations - self.spend.activations
+        left = max(0, self.budget.activations - self.spend.activations)
         if self.spend.rounds >= self.budget.rounds:
             self._exhausted = "rounds"
         elif not left or (eligible.whole and left < len(eligible.numbers)):
@@ -301,7 +302,7 @@ class Lockstep:
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
-    def _commit(self, growth: Growth | None, relabelled: tuple[str, ...], now: float) -> Commit:
+    def _commit(self, growth: Growth | None, relabelled: tuple[tuple[int, str], ...], now: float) -> Commit:
         since, upto = self._committed, self._lengths()
         self._commits += 1
         cycle = Cycle(

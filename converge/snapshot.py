@@ -49,7 +49,7 @@ class Cycle:
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
     marks: tuple[Mark, ...]
-    relabelled: tuple[str, ...]
+    relabelled: tuple[tuple[int, str], ...]
     spend: Spend
     budget: Budget
     bodies: tuple[bytes, ...] | None = None
@@ -61,7 +61,7 @@ class Cycle:
             "facts": self._facts(),
             **self._supports(),
             "marks": _dump([[*mark.source, *mark[1:]] for mark in self.marks]),
-            "relabelled": _dump([self.round, *self.relabelled]),
+            "relabelled": _dump(self.relabelled),
             "spend": _dump(dataclasses.asdict(self.spend)),
             "budget": _dump(dataclasses.asdict(self.budget)),
             "trace": _dump([encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]]),
@@ -163,9 +163,8 @@ def _apply(snapshot: Snapshot, row: dict[str, Any], kinds: _Kinds) -> None:
         context.support(fact, sources[source], round, rests_on)
     for agent, version, replaces, *progress in row["marks"]:
         _advance(snapshot, Mark(Source(agent, version, replaces), *progress))
-    at, *relabelled = row["relabelled"]
-    for label in relabelled:
-        context.kinds[label].relabelled.append(at)
+    for at, label in row["relabelled"]:
+        context.kinds[label].relabel(at)
     for event in row["trace"]:
         snapshot.trace.restore(decode_event(event))
     snapshot.spend, snapshot.budget = Spend(**row["spend"]), Budget(**row["budget"])

@@ -87,7 +87,10 @@ class View:
         """Return the keys of a contesting kind with more than one fact, computed over all facts of this view."""
         log = self._log(kind)
         found = [Conflict(kind_of(kind).label, key, self._about(kind, key)) for key in log.contested]
-        return tuple(sorted((c for c in found if len(c.facts) > 1), key=lambda c: id_of(c.facts[0])))
+        found = sorted((c for c in found if len(c.facts) > 1), key=lambda c: id_of(c.facts[0]))
+        for conflict in found:
+            self._pick(conflict.facts)
+        return tuple(found)
 
     # --- reads whose answer can change --------------------------------------------------------------------------
 
