@@ -177,7 +177,7 @@ class Context:
         first = self._first[fact]
         if first < 0:
             self._first[fact] = len(self.supports)
-            if not isinstance(evidence, Given) and any(place >= fact for place in evidence):
+            if evidence and not isinstance(evidence, Given) and evidence[-1] >= fact:  # positions ascend
                 self._unsettle(round)  # it may rest on itself in the end
         else:
             same = first if known == self._name(self.supports[first]) else self._known_supports.get(known)

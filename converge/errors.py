@@ -25,6 +25,7 @@ __all__ = [
     "IntentMismatch",
     "InvariantBroken",
     "InvariantUnknown",
+    "JobAbandoned",
     "JobExists",
     "JobUnknown",
     "KeyContested",
@@ -174,6 +175,13 @@ class JobUnknown(CallerError, LookupError):
     def __init__(self, job_id: str, store: str, known: Iterable[str] = ()) -> None:
         self.job_id = job_id
         super().__init__(f"there is no job {job_id!r} in {store}{_perhaps(job_id, known)}")
+
+
+class JobAbandoned(CallerError):
+    """Raised when an outcome is asked of a job whose own task was cancelled."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id!r} was cancelled from outside and has no outcome: resume it to go on")
 
 
 class JobExists(CallerError):

@@ -16,6 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from converge.agent import Agent
 from converge.effect import Effect
+from converge.errors import JobAbandoned
 from converge.invariant import Invariants
 from converge.outcome import Outcome
 from converge.pool import Pool
@@ -45,6 +46,7 @@ class Job:
         self._clock, self._max_emissions = clock, max_emissions
         self._trace, self._first_event = Trace(), 0
         self._listeners = 0
+        self._scope: anyio.CancelScope | None = None
         self._cancelled = False
         self._outcome: Outcome | None = None
         self._error: Exception | None = None
@@ -56,6 +58,8 @@ class Job:
     async def __aenter__(self) -> Self:
         self._news, self._ended = anyio.Event(), anyio.Event()
         self._scope = anyio.CancelScope()
+        if self._cancelled:
+            self._scope.cancel()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._live)
@@ -78,15 +82,21 @@ class Job:
     def cancel(self) -> None:
         """Stop the job as `cancelled`: what is merged is committed and `outcome` returns. Harmless at its end."""
         self._cancelled = True
-        self._scope.cancel()
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def outcome(self) -> Outcome:
-        """Return the outcome when the job has ended. Raises what made it impossible to go on, such as StoreConflict."""
+        """Return the outcome when the job has ended.
+
+        Raises what made it impossible to go on, such as StoreConflict, and JobAbandoned where the task that ran the
+        job was itself cancelled.
+        """
         await self._ended.wait()
         if self._error is not None:
             self._told = True
             raise self._error
-        assert self._outcome is not None, "the job was cancelled from outside and has no outcome"
+        if self._outcome is None:
+            raise JobAbandoned(self.job_id)
         return self._outcome
 
     async def events(self, since: int | None = None) -> AsyncIterator[Event]:
@@ -134,6 +144,7 @@ class Job:
         return outcome
 
     async def _until_stopped(self, machine: Lockstep, writer: Writer, first: Commit | None) -> Outcome:
+        assert self._scope is not None
         results, inbox = anyio.create_memory_object_stream[Done](inf)
         actor = _MergeActor(machine, writer, self._clock, self._tell)
         with results, inbox:
