@@ -9,13 +9,12 @@ this job: the company, its figures, the laws.
     converge resume converge_agents.teams.strategy:engine JOB --facts regulation.jsonl
 """
 
-__all__ = ["build", "engine", "facts", "intent", "regulation"]
+__all__ = ["FACTS", "REGULATION", "engine", "facts", "intent", "regulation"]
 
 from pathlib import Path
 
 from converge import Engine, Fact, RootIntent
 from converge.jsonl import read_facts
-from converge.ports import Store
 from converge_agents.teams.strategy.appraise import Estimator, analyse_risks, weigh
 from converge_agents.teams.strategy.decide import (
     a_plan_is_recommended,
@@ -38,20 +37,14 @@ intent = RootIntent(
     success=("a_plan_is_recommended",),
 )
 
-
-def build(store: Store | None = None) -> Engine:
-    """Return the engine of this job on `store`, without one in memory."""
-    appraisers = [Estimator("money"), Estimator("market"), Estimator("organisation"), analyse_risks, weigh]
-    planners = [comply, combine, score, check]
-    deciders = [admit, optimise, rank, explain, approve]
-    return Engine(
-        [*appraisers, *planners, *deciders],
-        store=store,
-        invariants=[limits_are_kept, a_plan_is_recommended],
-    )
-
-
-engine = build()
+engine = Engine(
+    [
+        *(Estimator("money"), Estimator("market"), Estimator("organisation"), analyse_risks, weigh),
+        *(comply, combine, score, check),
+        *(admit, optimise, rank, explain, approve),
+    ],
+    invariants=[limits_are_kept, a_plan_is_recommended],
+)
 
 
 def facts() -> list[Fact]:

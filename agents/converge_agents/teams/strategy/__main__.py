@@ -26,7 +26,7 @@ WIDTH = 80
 
 async def demo(console: Console) -> Outcome:
     """Run the job, show its answer and what to type next, then resume it with the regulation."""
-    async with strategy.build(SQLiteStore(STORE)) as engine:
+    async with strategy.engine.with_store(SQLiteStore(STORE)) as engine:
         facts = strategy.facts()
         _heading(console, f"To decide: {strategy.intent.objective}")
         _show(console, f"Given {counted(facts)}. {len(engine.agents)} agents; the job is kept in {STORE}.")
@@ -100,7 +100,7 @@ def main() -> None:
     """Run the demo, or say in one sentence why it cannot run. Ends with 1 where no answer was reached."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without € or █ shows a question mark
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     console.width = min(console.width, WIDTH)
     try:
         outcome = asyncio.run(demo(console))

@@ -32,7 +32,7 @@ def admit(view: View) -> Iterator[Assertion]:
     """Admit each plan that was held against every limit and kept them all."""
     limits = len(view.live(Limit))
     for plan in view.live(Plan):
-        kept = kept_checks(view, plan.name)
+        kept = _kept_checks(view, plan.name)
         if len(kept) == limits:
             yield Feasible(plan=plan.name).because(plan, *kept)
 
@@ -76,7 +76,7 @@ def approve(view: View) -> Iterator[Assertion]:
 def limits_are_kept(view: View) -> str | None:
     """Every recommended plan keeps every limit: a constraint of the intent."""
     for recommendation in view.live(Recommendation):
-        if len(kept_checks(view, recommendation.plan)) != len(view.live(Limit)):
+        if len(_kept_checks(view, recommendation.plan)) != len(view.live(Limit)):
             return f"{recommendation.plan} is recommended and does not keep every limit"
     return None
 
@@ -87,7 +87,7 @@ def a_plan_is_recommended(view: View) -> str | None:
     return None if view.live(Recommendation) else "no plan keeps every limit"
 
 
-def kept_checks(view: View, plan: str) -> list[Check]:
+def _kept_checks(view: View, plan: str) -> list[Check]:
     """Return the plan's checks by limits that are kept, one per limit."""
     checks = (view.live(Check, (plan, limit.name)) for limit in view.live(Limit))
     return [found[0] for found in checks if found and all(check.kept for check in found)]
