@@ -77,9 +77,7 @@ def _rewrite(node: Any, seen: Counter[str]) -> Any:
         rewritten["fields"] = sorted(rewritten["fields"], key=lambda field: str(field["name"]))
     elif shape == "dataclass":
         rewritten["fields"] = sorted(rewritten["fields"])
-    elif shape in {"model-fields", "typed-dict"}:
-        rewritten["fields"] = dict(sorted(rewritten["fields"].items()))
-    elif shape in _RULES and "serialization" not in rewritten:
+    if shape in _RULES and "serialization" not in rewritten:
         rule = core_schema.wrap_serializer_function_ser_schema(_RULES[shape], when_used="json")
         rewritten["serialization"] = rule
     return rewritten
@@ -115,6 +113,12 @@ def _sorted_set(value: object, encode: Callable[[object], list[Any]]) -> list[An
 
 def _sorted_keys(value: Mapping[Any, Any], encode: Callable[[object], Mapping[str, Any]]) -> dict[str, Any]:
     return dict(sorted(encode({_utc(key): item for key, item in value.items()}).items()))
+
+
+def _sorted_fields(value: object, encode: Callable[[object], Any]) -> Any:
+    # Their serializers follow the instance's own order, whatever the schema's is.
+    encoded = encode(value)
+    return dict(sorted(encoded.items())) if isinstance(encoded, dict) else encoded
 
 
 def _in_utc(value: object, encode: Callable[[object], Any]) -> Any:
@@ -157,6 +161,8 @@ _RULES: dict[str, Callable[..., Any]] = {
     "set": _sorted_set,
     "frozenset": _sorted_set,
     "dict": _sorted_keys,
+    "model": _sorted_fields,
+    "typed-dict": _sorted_fields,
     "any": _sorted_deep,
     "datetime": _in_utc,
 }

@@ -205,8 +205,9 @@ class Context:
                 insort(completed, round)
         if len(self._versions[source.agent]) > 1:
             reigns = self._reigns.setdefault(source.agent, [])
-            if not reigns or reigns[-1][1] != number:
-                reigns.append((round, number))
+            before = [version for since, version in reigns if since <= round]
+            if not before or before[-1] != number:
+                insort(reigns, (round, number))
                 replaced = True
         if replaced:
             self.highest = max(self.highest, round)  # what fell is part of this round, even if nothing was added

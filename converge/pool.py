@@ -95,16 +95,16 @@ class Pool:
     async def _attempts(self, activation: Activation, attempts: list[int]) -> Effect:
         if activation.error is not None:
             raise activation.error
-        if activation.agent.retry is None:
-            return await self._attempt(activation)
-        async for attempt in _policy(activation.agent.retry, self._clock):
+        _, agent, view, _ = activation
+        if agent.retry is None:
+            return await self._attempt(agent, view)
+        async for attempt in _policy(agent.retry, self._clock):
             with attempt:
                 attempts[0] += 1
-                return await self._attempt(activation)
+                return await self._attempt(agent, view.fresh())
         raise AssertionError("tenacity ends a loop by returning or raising")
 
-    async def _attempt(self, activation: Activation) -> Effect:
-        agent, view = activation.agent, activation.view.fresh()
+    async def _attempt(self, agent: Agent, view: View) -> Effect:
         if agent.timeout is None:  # a deadline scope costs more than a whole activation: only for those who ask
             emitted = await self._emitted(agent, view)
         else:
