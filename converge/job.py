@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from converge.agent import Agent
@@ -153,6 +154,7 @@ class Job:
                 async with anyio.create_task_group() as tasks:
                     pool = Pool(tasks, results, self._clock, _checked(machine), self._max_emissions)
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
+                        await anyio.lowlevel.checkpoint_if_cancelled()
                         await actor.run(pool, inbox)
                     tasks.cancel_scope.cancel()
                 if actor.stop is None:

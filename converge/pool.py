@@ -82,7 +82,7 @@ class Pool:
         error: BaseException | None = None
         try:
             effect = await self._attempts(activation, attempts)
-        except Exception as raised:
+        except (Exception, SystemExit) as raised:  # a tool that calls exit() ends its activation, not the process
             error = raised
         except anyio.get_cancelled_exc_class() as raised:
             if anyio.current_effective_deadline() == -inf:
@@ -132,7 +132,8 @@ class Pool:
     def _called(self, agent: Agent, view: View) -> Any:
         """Run a blocking agent to its end, a generator included, within the thread."""
         produced = agent.run(view)
-        return produced if hasattr(produced, "__await__") else self._listed(agent, produced)
+        is_async = hasattr(produced, "__await__") or hasattr(produced, "__aiter__")
+        return produced if is_async else self._listed(agent, produced)
 
     def _listed(self, agent: Agent, produced: Any) -> list[object]:
         if produced is None:
@@ -145,6 +146,8 @@ class Pool:
         for value in produced:
             emitted.append(value)
             if len(emitted) > self._max_emissions:
+                if hasattr(produced, "close"):
+                    produced.close()
                 raise TooManyEmissions(agent.name, self._max_emissions)
         return emitted
 

@@ -1,0 +1,66 @@
+"""`converge jobs`: what a store holds, one line per job."""
+
+__all__ = ["jobs"]
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import anyio
+
+from converge.cli.console import AsJson, Part, data, one_line, write_json, write_line, write_rows
+from converge.cli.place import DEFAULT_STORE, StoreAddress, reading
+from converge.ports import JobSummary
+
+
+def jobs(store: StoreAddress = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """List the jobs of a store, the newest first.
+
+    A job that is `unfinished` runs at this moment, or was interrupted and can be resumed.
+    """
+    found = anyio.run(_summaries, store)
+    if as_json:
+        write_json(_listed(store, found))
+    elif found:
+        write_rows(data(), _rows(found))
+    else:
+        write_line(data(), f"no jobs in {store}")
+
+
+async def _summaries(address: str) -> Sequence[JobSummary]:
+    async with reading(address) as store:
+        return await store.jobs()
+
+
+def _listed(store: str, found: Sequence[JobSummary]) -> dict[str, object]:
+    """Return JSON data of this shape; `stop` is null for an unfinished job, times are ISO 8601 in UTC.
+
+    {"store": text, "jobs": [{"job_id", "objective", "created", "updated": text, "cycles", "round", "facts": int,
+    "stop": text | null}]}
+    """
+    times = [
+        {field: datetime.fromtimestamp(getattr(job, field), UTC).isoformat() for field in ("created", "updated")}
+        for job in found
+    ]
+    return {"store": store, "jobs": [job._asdict() | time for job, time in zip(found, times, strict=True)]}
+
+
+def _rows(found: Sequence[JobSummary]) -> list[list[Part]]:
+    headings = ("job", "stop", "round", "facts", "changed", "objective")
+    rows: list[list[Part]] = [[(heading, "dim") for heading in headings]]
+    for job in found:
+        stop = (job.stop or "unfinished", _STYLES.get(job.stop, "yellow"))
+        numbers = f"{job.round:,}", f"{job.facts:,}", _ago(time.time() - job.updated)
+        rows.append([one_line(job.job_id), stop, *numbers, one_line(job.objective)])
+    return rows
+
+
+_STYLES: dict[str | None, str] = {"fixed_point": "green", None: "dim"}
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in _UNITS:
+        if (count := int(seconds // length)) > 0:
+            return f"{count:,} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"

@@ -1,0 +1,137 @@
+"""An outcome on stdout: the stop reason, the answer and the spend as text, or everything as JSON.
+
+The answer is what the job was for: the live facts of the kinds that agents write and none of them reads.
+"""
+
+__all__ = ["hint_of", "outcome_data", "show_outcome", "spent"]
+
+import dataclasses
+import shlex
+from typing import Any
+
+from pydantic_core import from_json
+from rich.console import Console
+
+from converge.cli.console import as_line, counted, one_line, write_line
+from converge.cli.exit_codes import code_of_stop
+from converge.cli.place import DEFAULT_STORE
+from converge.engine import Engine
+from converge.fact import Fact, Failure, Invalidation, id_of, identified, kind_of
+from converge.intent import Budget, Spend
+from converge.kind import Kind
+from converge.outcome import Outcome
+from converge.stop import StopReason
+
+_SHOWN = 20  # facts of the answer
+
+
+def outcome_data(outcome: Outcome, engine: Engine, store: str) -> dict[str, Any]:
+    """Return an outcome as JSON data, of this shape.
+
+    {"job_id", "objective", "store": text, "exit_code", "cycles": int, "converged": bool,
+    "stop": {"reason", "text": text, "detail": [text], "unread": [{"agent": text, "round": int}]},
+    "spend": {"rounds", "facts", "activations": int, "seconds": float},
+    "kinds": {kind: {"live", "dead", "disputed": int}}, "answer": [{"id", "kind": text, "fact": object}],
+    "missing": [agent], "warnings": [text], "digest", "live_digest", "proof_digest": text}
+    """
+    stop = outcome.stop
+    return {
+        "job_id": outcome.job_id,
+        "objective": outcome.context.intent.objective,
+        "store": store,
+        "exit_code": int(code_of_stop(stop.reason)),
+        "converged": outcome.converged,
+        "stop": {
+            "reason": stop.reason.value,
+            "text": str(stop),
+            "detail": list(stop.detail),
+            "unread": [unread._asdict() for unread in stop.unread],
+        },
+        "cycles": outcome.cycles,
+        "spend": dataclasses.asdict(outcome.spend),
+        "kinds": _counts(outcome, engine),
+        "answer": [
+            {"id": id_of(fact), "kind": kind_of(fact).label, "fact": _content(fact)}
+            for fact in _answer(outcome, engine)
+        ],
+        "missing": list(outcome.missing),
+        "warnings": list(outcome.warnings),
+        "digest": outcome.digest,
+        "live_digest": outcome.live_digest,
+        "proof_digest": outcome.proof_digest,
+    }
+
+
+def show_outcome(console: Console, outcome: Outcome, engine: Engine) -> None:
+    """Print an outcome as text."""
+    style = "bold green" if outcome.converged else "bold yellow"
+    write_line(console, (one_line(outcome.stop), style))
+    answer = _answer(outcome, engine)
+    for fact in answer[:_SHOWN]:
+        write_line(console, "  ", (kind_of(fact).label, "bold"), " ", as_line(_content(fact)))
+    if len(answer) > _SHOWN:
+        write_line(console, f"  and {len(answer) - _SHOWN:,} more")
+    if outcome.missing:
+        write_line(console, f"optional agents that failed: {', '.join(outcome.missing)}")
+    write_line(console, (_summary(outcome, engine), "dim"))
+
+
+def hint_of(outcome: Outcome, budget: Budget, target: str, store: str) -> str:
+    """Return the command to type next."""
+    place = [] if store == DEFAULT_STORE else ["--store", store]
+    if outcome.stop.reason is StopReason.FIXED_POINT:
+        return f"to see its facts: {shlex.join(['converge', 'show', outcome.job_id, *place])}"
+    more = shlex.join(["converge", "resume", target, outcome.job_id, *place])
+    match outcome.stop.reason:
+        case StopReason.BUDGET:
+            return f"to go on: {more} --budget {_doubled(budget, *outcome.stop.detail)}"
+        case StopReason.CANCELLED:
+            return f"to go on: {more}"
+        case StopReason.AGENT_FAILED:
+            return f"when the agent is mended: {more}"
+        case _:
+            return f"to go on with more facts: {more} --facts FILE"
+
+
+def _doubled(budget: Budget, unit: str) -> str:
+    return f"{unit}={max(1, round(2 * getattr(budget, unit)))}"
+
+
+def _answer(outcome: Outcome, engine: Engine) -> list[Fact]:
+    read = {label for agent in engine.agents for label in agent.reader.reads or ()}
+    kinds = {label: kind for label, kind in engine.kinds.items() if label not in read}
+    written = {label for agent in engine.agents for label in agent.written}
+    answer: list[Fact] = []
+    for label in sorted(kinds.keys() & written):
+        answer += outcome.context.live(kinds[label].cls)
+    return answer
+
+
+def _content(fact: Fact) -> dict[str, Any]:
+    return from_json(identified(fact)[2])  # type: ignore[no-any-return]
+
+
+def _counts(outcome: Outcome, engine: Engine) -> dict[str, dict[str, int]]:
+    built_in = [kind_of(Invalidation), kind_of(Failure)]
+    counts = {kind.label: _count(outcome, kind) for kind in [*engine.kinds.values(), *built_in]}
+    return {label: count for label, count in sorted(counts.items()) if any(count.values())}
+
+
+def _count(outcome: Outcome, kind: Kind) -> dict[str, int]:
+    cls: type[Fact] = kind.cls
+    view = outcome.context
+    known, live, dead = len(view.all(cls)), len(view.live(cls)), len(view.dead(cls))
+    return {"live": live, "dead": dead, "disputed": known - live - dead}
+
+
+def _summary(outcome: Outcome, engine: Engine) -> str:
+    counts = _counts(outcome, engine).values()
+    labels = {label: sum(count[label] for count in counts) for label in ("live", "dead", "disputed")}
+    known = ", ".join(f"{count:,} {label}" for label, count in labels.items() if count) or "none"
+    return f"job {outcome.job_id}: facts {known}; {spent(outcome.spend)}"
+
+
+def spent(spend: Spend) -> str:
+    """Return a spend as text."""
+    whole = ((spend.rounds, "round"), (spend.facts, "fact"), (spend.activations, "activation"))
+    return f"spent {', '.join(counted(value, unit) for value, unit in whole)}, {spend.seconds:.3g} s"

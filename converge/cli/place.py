@@ -1,0 +1,64 @@
+"""The store that `--store` names: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `memory:`."""
+
+__all__ = ["DEFAULT_STORE", "StoreAddress", "existing_store", "reading", "store_at"]
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import typer
+
+from converge.cli.usage import OptionInvalid
+from converge.errors import StoreUnavailable
+from converge.ports import Store
+from converge_stores.memory import MemoryStore
+from converge_stores.sqlite import SQLiteStore
+
+DEFAULT_STORE = "sqlite:///converge.db"
+_SQLITE = "sqlite:///"
+
+StoreAddress = Annotated[
+    str,
+    typer.Option("--store", metavar="ADDRESS", help="sqlite:///file.db, sqlite:////absolute/file.db, or memory:"),
+]
+
+
+def store_at(address: str) -> Store:
+    """Return the store at an address; it is made on first use. Raises OptionInvalid for what is not an address."""
+    if address == "memory:":
+        return MemoryStore()
+    path = address.removeprefix(_SQLITE)
+    if path == address or not path.strip("/"):
+        raise OptionInvalid("--store", _advice(address))
+    return SQLiteStore(path)
+
+
+def existing_store(address: str) -> Store:
+    """Return a store that is there already. Raises StoreUnavailable, so that a wrong name does not make a file."""
+    store = store_at(address)
+    if isinstance(store, SQLiteStore) and not store.path.exists():
+        raise StoreUnavailable(str(store.path), "there is no such file; name the store with --store sqlite:///FILE")
+    return store
+
+
+@asynccontextmanager
+async def reading(address: str) -> AsyncIterator[Store]:
+    """Open a store that is there already, to read from it."""
+    store = existing_store(address)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _advice(address: str) -> str:
+    scheme, colon, rest = address.partition(":")
+    path = rest.lstrip("/")
+    if scheme in ("", "memory") or (scheme == "sqlite" and not path):
+        return f"{address!r} names no store: write sqlite:///file.db, or memory:"
+    if not colon:
+        return f"{address!r} is not an address: did you mean {_SQLITE}{address}?"
+    if scheme != "sqlite":
+        return f"there is no store of the sort {scheme!r}: write sqlite:///file.db, or memory:"
+    return f"write {_SQLITE}{path} for a file in the current folder, or {_SQLITE}/{path} for one at the root"

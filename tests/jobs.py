@@ -1,0 +1,387 @@
+"""Random small jobs, and a way to drive one by hand, without an event loop, for the tests that state laws.
+
+A plan says how one agent is made; a list of them prints as it is when a law fails. Kinds stand in layers: what
+reads liveness writes only into higher layers, and what invalidates strikes no lower layer than its evidence, so that
+every job ends by structure.
+"""
+
+__all__ = [
+    "KINDS",
+    "LAYERS",
+    "PURE",
+    "SHAPES",
+    "Plan",
+    "Play",
+    "agents_of",
+    "digests",
+    "facts_of",
+    "go_on",
+    "perform",
+    "plans",
+    "play",
+    "premises",
+]
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from converge.activation import seal
+from converge.agent import Agent, Live, agent
+from converge.context import Context
+from converge.effect import Effect
+from converge.fact import Assertion, Fact, id_of
+from converge.intent import Budget, RootIntent, Spend
+from converge.invariant import Invariant, Invariants
+from converge.ports import JobHeader, StoredJob
+from converge.schedule import Activate, Activation, Commit, Done, Lockstep
+from converge.snapshot import Snapshot, restore
+from converge.stop import Stop
+from converge.trace import Activated, Trace
+from converge.view import View
+from converge.wiring import Wiring
+
+
+class Number(Fact):
+    """What all kinds here have in common, so that an agent can be made for any of them."""
+
+    n: int
+
+
+class North(Number):
+    pass
+
+
+class East(Number):
+    pass
+
+
+class South(Number):
+    pass
+
+
+class Middle(Number):
+    pass
+
+
+class Top(Number):
+    pass
+
+
+KINDS: tuple[type[Number], ...] = (North, East, South, Middle, Top)
+LAYERS = (0, 0, 0, 1, 2)  # of each kind
+VALUES = 4  # numbers are counted modulo this, so that every job is finite
+
+
+class Plan(NamedTuple):
+    """How one agent is made: its shape, the kinds it reads and writes by place in KINDS, and a number of its own."""
+
+    shape: str
+    reads: tuple[int, ...]
+    writes: int
+    n: int
+
+
+# --- what random agents do ------------------------------------------------------------------------------------------
+
+Emitted = Iterator[Fact | Assertion]
+Make = Callable[[Plan], Callable[[View], Emitted]]
+
+
+def _seed(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        yield KINDS[plan.writes](plan.n)
+
+    return run
+
+
+def _each(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        for place in plan.reads:
+            for fact in view.new(KINDS[place]):
+                yield from _concluded(KINDS[plan.writes]((fact.n + plan.n) % VALUES), fact)
+
+    return run
+
+
+def _pair(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        for one, other in _joined(view, plan):
+            yield from _concluded(KINDS[plan.writes]((one.n * other.n + plan.n) % VALUES), one, other)
+
+    return run
+
+
+def _batch(plan: Plan) -> Callable[[View], Emitted]:
+    """Depends on which facts come together, and cites none of them."""
+
+    def run(view: View) -> Emitted:
+        if given := [fact.n for place in plan.reads for fact in view.new(KINDS[place])]:
+            yield KINDS[plan.writes]((sum(given) + plan.n) % VALUES)
+
+    return run
+
+
+def _strike(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        for one, other in _joined(view, plan):
+            if one != other and (one.n + plan.n) % 2 == 0:
+                yield other.invalidate(f"there is a {type(one).__name__} {one.n}").because(one)
+
+    return run
+
+
+def _sum(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        yield KINDS[plan.writes](sum(fact.n for place in plan.reads for fact in view.live(KINDS[place])) % VALUES)
+
+    return run
+
+
+def _count(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        for place in plan.reads:
+            yield KINDS[plan.writes]((view.count(KINDS[place]) + plan.n) % VALUES)
+
+    return run
+
+
+def _none(plan: Plan) -> Callable[[View], Emitted]:
+    """Concludes something only where nothing is found: its conclusion falls when something is."""
+
+    def run(view: View) -> Emitted:
+        if all(view.absent(KINDS[place]) for place in plan.reads):
+            yield KINDS[plan.writes](plan.n)
+
+    return run
+
+
+def _concluded(fact: Number, *evidence: Number) -> Emitted:
+    if fact not in evidence:
+        yield fact.because(*evidence)
+
+
+def _joined(view: View, plan: Plan) -> Iterator[tuple[Number, Number]]:
+    """Every pair of one fact of the first kind and one of the last, in which at least one is new."""
+    first, last = KINDS[plan.reads[0]], KINDS[plan.reads[-1]]
+    old = set(view.all(first)) - set(view.new(first))
+    for one in view.all(first):
+        for other in view.new(last) if one in old else view.all(last):
+            yield one, other
+
+
+def _patient(plan: Plan, view: View) -> bool:
+    return len([fact for place in plan.reads for fact in view.new(KINDS[place])]) > 1
+
+
+SHAPES: dict[str, Make] = {
+    "seed": _seed,
+    "each": _each,
+    "pair": _pair,
+    "batch": _batch,
+    "strike": _strike,
+    "patient": _each,
+    "sum": _sum,
+    "count": _count,
+    "none": _none,
+}
+PURE = ("seed", "each", "pair", "strike", "sum", "count", "none")  # what they conclude does not depend on arrival
+
+
+def agents_of(plans: Iterable[Plan]) -> list[Agent]:
+    """Return one agent for each plan, named by its place and shape."""
+    return [_agent(place, plan) for place, plan in enumerate(plans)]
+
+
+def _agent(place: int, plan: Plan) -> Agent:
+    kinds = [KINDS[place] for place in plan.reads]
+    options: dict[str, Any] = {"reads": kinds, "writes": KINDS[plan.writes], "name": f"{place}-{plan.shape}"}
+    if plan.shape == "seed":
+        options["reads"] = ()
+    elif plan.shape == "strike":
+        options |= {"writes": (), "invalidates": kinds[-1]}
+    elif plan.shape == "patient":
+        options["accepts"] = lambda view: _patient(plan, view)
+    elif plan.shape == "sum":
+        options["reads"] = [Live(kind) for kind in kinds]
+    elif plan.shape in ("count", "none"):
+        options["when"] = "settled"
+    return agent(**options)(SHAPES[plan.shape](plan))
+
+
+# --- drawing them ---------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def plans(draw: st.DrawFn, shapes: Sequence[str] = (*SHAPES, "each", "sum", "sum"), most: int = 6) -> list[Plan]:
+    """Draw the agents of a job."""
+    return [draw(_plan(draw(st.sampled_from(shapes)))) for _ in range(draw(st.integers(2, most)))]
+
+
+_READ = (0, 0, 1, 1, 2, 3, 4)  # places in KINDS, the low ones more often: facts are given there
+
+
+@st.composite
+def _plan(draw: st.DrawFn, shape: str) -> Plan:
+    number = draw(st.integers(0, VALUES - 1))
+    replacing = shape in ("sum", "count", "none")
+    readable = [place for place in _READ if not replacing or LAYERS[place] < LAYERS[-1]]
+    reads = draw(st.lists(st.sampled_from(readable), min_size=1, max_size=2, unique=True))
+    reads.sort()  # so that what a strike may target, its last kind, is in no lower layer than its evidence
+    lowest = max(LAYERS[place] for place in reads) + replacing
+    writable = [place for place in range(len(KINDS)) if LAYERS[place] >= lowest]
+    return Plan(shape, tuple(reads), draw(st.sampled_from(writable)), number)
+
+
+def premises() -> st.SearchStrategy[list[Fact]]:
+    """Draw facts of the lowest layer, to be given from outside."""
+    return st.integers(0, 2 ** len(_GIVEN) - 1).map(_chosen)
+
+
+def _chosen(bits: int) -> list[Fact]:
+    return [fact for place, fact in enumerate(_GIVEN) if bits >> place & 1]
+
+
+_GIVEN: list[Fact] = [kind(n) for n in range(VALUES) for kind in KINDS[:3]]
+
+
+# --- driving one ----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Play:
+    """A job driven by hand up to its stop: its machine, the rows it committed and the effects it was told."""
+
+    machine: Lockstep
+    header: JobHeader
+    bodies: list[str]
+    effects: list[Effect] = dataclasses.field(default_factory=list)
+    stop: Stop | None = None
+
+    @property
+    def context(self) -> Context:
+        """The job's context."""
+        return self.machine.context
+
+    @property
+    def view(self) -> View:
+        """Everything known at the stop."""
+        return self.machine.view()
+
+    @property
+    def spend(self) -> Spend:
+        """What was spent."""
+        return self.machine.spend
+
+    @property
+    def rounds(self) -> dict[str, int]:
+        """The round of every fact by id."""
+        return {id_of(fact): round for fact, round in zip(self.context.facts, self.context.rounds, strict=True)}
+
+    @property
+    def activations(self) -> Counter[tuple[str, int]]:
+        """How often each agent completed an activation on each round, over the whole life of the job."""
+        events = (event for event in self.machine.trace if isinstance(event, Activated))
+        return Counter((event.agent, event.round) for event in events)
+
+    def ran(self, name: str) -> list[int]:
+        """Return the rounds that one agent read, in order."""
+        return [event.round for event in self.machine.trace if isinstance(event, Activated) and event.agent == name]
+
+
+Ends = Callable[[Sequence[Activation]], Iterable[Activation]]  # in which order activations end
+
+
+def play(
+    agents: Iterable[Agent],
+    facts: Iterable[Fact] = (),
+    *,
+    intent: RootIntent | str = "a law",
+    budget: Budget | None = None,
+    invariants: Sequence[Invariant] = (),
+    inputs: Iterable[type[Fact]] = KINDS,
+    ends: Ends = reversed,
+) -> Play:
+    """Run a job to its stop."""
+    intent = RootIntent(intent) if isinstance(intent, str) else intent
+    wiring = Wiring(agents, [*_outside(agents), *inputs])
+    snapshot = Snapshot("law", Context(intent), Trace(), {}, Spend(), budget or intent.budget, 0)
+    machine = Lockstep(wiring, Invariants(intent, invariants), snapshot)
+    header = JobHeader("law", 0.0, _content(intent))
+    return _perform_all(Play(machine, header, []), machine.start(facts, 0.0), ends)
+
+
+def go_on(
+    before: Play,
+    facts: Iterable[Fact] = (),
+    *,
+    budget: Budget | None = None,
+    agents: Iterable[Agent] | None = None,
+    invariants: Sequence[Invariant] = (),
+    ends: Ends = reversed,
+) -> Play:
+    """Restore a job from its rows, as another process would, and run it to its next stop."""
+    wiring = before.machine.wiring if agents is None else Wiring(agents, [*_outside(agents), *KINDS])
+    snapshot = restore(StoredJob(before.header, before.bodies), wiring.kinds)
+    if budget is not None:
+        snapshot.budget = budget
+    machine = Lockstep(wiring, Invariants(snapshot.context.intent, invariants), snapshot)
+    after = Play(machine, before.header, list(before.bodies), list(before.effects))
+    return _perform_all(after, machine.resume(facts, 0.0), ends)
+
+
+def digests(view: View) -> tuple[str, str, str]:
+    """Return the three digests."""
+    return view.digest(), view.live_digest(), view.proof_digest()
+
+
+def facts_of(view: View) -> set[str]:
+    """Return the ids of everything in an unrestricted view."""
+    return {id_of(fact) for fact in view.facts()}
+
+
+def perform(activation: Activation) -> Done:
+    """Run one activation in place."""
+    if activation.error is not None:
+        return Done(activation, None, activation.error)
+    view = activation.view.fresh()
+    try:
+        return Done(activation, seal(activation.agent, view, _listed(activation.agent.run(view))))
+    except Exception as error:
+        return Done(activation, None, error)
+
+
+def _perform_all(job: Play, first: Commit | None, ends: Ends) -> Play:
+    if first is not None:
+        job.bodies.append(first.cycle.body())
+    while job.stop is None:
+        for command in job.machine.next(0.0):
+            if isinstance(command, Commit):
+                job.bodies.append(command.cycle.body())
+            elif isinstance(command, Activate):
+                for done in map(perform, ends(command.activations)):
+                    if done.effect is not None:
+                        job.effects.append(done.effect)
+                    job.machine.receive(done)
+            else:
+                job.stop = command
+    return job
+
+
+def _listed(produced: Any) -> list[Any]:
+    if produced is None:
+        return []
+    return [produced] if isinstance(produced, (Fact, Assertion)) else list(produced)
+
+
+def _outside(agents: Iterable[Agent]) -> list[type[Fact]]:
+    return [kind for agent in agents for kind in agent.kinds]
+
+
+def _content(intent: RootIntent) -> str:
+    from converge.fact import identified
+
+    return identified(intent)[2].decode()
