@@ -85,7 +85,7 @@ class Plan(NamedTuple):
     n: int
 
 
-# --- what random agents do ------------------------------------------------------------------------------------------
+# --- what random agents do -------------------------------------------------------------------------------------------
 
 Emitted = Iterator[Fact | Assertion]
 Make = Callable[[Plan], Callable[[View], Emitted]]
@@ -212,7 +212,7 @@ def _agent(place: int, plan: Plan) -> Agent:
     return agent(**options)(SHAPES[plan.shape](plan))
 
 
-# --- drawing them ---------------------------------------------------------------------------------------------------
+# --- drawing them ----------------------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -248,7 +248,7 @@ def _chosen(bits: int) -> list[Fact]:
 _GIVEN: list[Fact] = [kind(n) for n in range(VALUES) for kind in KINDS[:3]]
 
 
-# --- driving one ----------------------------------------------------------------------------------------------------
+# --- driving one -----------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass

@@ -39,10 +39,11 @@ def failure(outcome: Outcome, name: str) -> ActivationFailed:
 
 
 def declared(function: Callable[[View], Any], **options: Any) -> Agent:
-    return agent(**{"reads": Signal, "writes": Risk, "name": "tested"} | options)(function)
+    given: dict[str, Any] = {"reads": Signal, "writes": Risk, "name": "tested"} | options
+    return agent(**given)(function)
 
 
-# --- forms --------------------------------------------------------------------------------------------------------------
+# --- forms -----------------------------------------------------------------------------------------------------------
 
 
 def plain(view: View):
@@ -230,7 +231,7 @@ def test_an_agent_without_a_name_is_refused():
         Agent(name="", run=plain)
 
 
-# --- what agents do wrong -------------------------------------------------------------------------------------------------
+# --- what agents do wrong --------------------------------------------------------------------------------------------
 
 
 def raises(view: View):
@@ -437,7 +438,7 @@ def test_what_is_emitted_after_the_end_is_not_emitted():
     assert outcome.context.all(Risk) == (Risk(1),)
 
 
-# --- without end ------------------------------------------------------------------------------------------------------------
+# --- without end -----------------------------------------------------------------------------------------------------
 
 
 def yields_forever(view: View):
@@ -526,7 +527,7 @@ async def test_an_agent_that_never_ends_is_ended_by_the_budget_of_seconds():
 @pytest.mark.asyncio
 async def test_a_timed_out_generator_is_closed_and_counts_for_nothing():
     """What it had yielded in time is not half an effect."""
-    closed = []
+    closed: list[bool] = []
 
     async def slow(view: View):
         try:
@@ -585,7 +586,7 @@ async def test_agents_of_one_round_run_side_by_side():
     assert clock.elapsed() == 60
 
 
-# --- retries ----------------------------------------------------------------------------------------------------------------
+# --- retries ---------------------------------------------------------------------------------------------------------
 
 
 class Flaky:
@@ -677,7 +678,7 @@ async def test_an_agent_that_cancels_itself_is_not_tried_again():
     assert failure(outcome, "tested").attempts == 1
 
 
-# --- threads ----------------------------------------------------------------------------------------------------------------
+# --- threads ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_threaded_agent_runs_in_another_thread_to_the_end_of_its_generator():
@@ -732,7 +733,7 @@ async def test_a_threaded_agent_that_never_returns_is_abandoned_after_its_timeou
     release, left = threading.Event(), threading.Event()
 
     def stuck(view: View):
-        loop.call_soon_threadsafe(lambda: clock.deadlines[5].cancel())
+        loop.call_soon_threadsafe(clock.deadlines[5].cancel)
         release.wait(30)
         left.set()
         return Risk(1)

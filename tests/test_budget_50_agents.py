@@ -1,4 +1,4 @@
-"""A budget cannot be overshot by concurrency: fifty agents that truly run side by side, whatever the order they end in."""
+"""A budget cannot be overshot by concurrency: fifty agents run side by side, whatever order they end in."""
 
 import asyncio
 import random

@@ -65,7 +65,7 @@ def without_times(events: list[Event]) -> list[tuple[Any, ...]]:
 TIMES = {"at", "seconds", "sequence", "job_id"}
 
 
-# --- what is told -----------------------------------------------------------------------------------------------------
+# --- what is told ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
@@ -111,12 +111,10 @@ async def test_whoever_follows_a_job_sees_every_event_of_its_trace():
 @pytest.mark.asyncio
 async def test_events_are_told_while_the_job_is_running():
     """A follower need not wait for the end: at the merge of a round the next has not begun to end."""
-    told: list[tuple[float, str]] = []
     async with VirtualClock() as clock:
         engine = Engine([slowly(clock)], clock=clock)
         async with engine.start("count", [Count(4)]) as job:
-            async for event in job.events():
-                told.append((clock.elapsed(), type(event).__name__))
+            told = [(clock.elapsed(), type(event).__name__) async for event in job.events()]
     assert told == [
         (0, "JobStarted"),
         (0, "RoundStarted"),
@@ -181,7 +179,7 @@ async def test_times_are_the_clocks():
     assert outcome.spend.seconds == 60
 
 
-# --- following changes nothing ----------------------------------------------------------------------------------------------
+# --- following changes nothing ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
@@ -226,7 +224,7 @@ async def test_a_job_that_nobody_follows_is_the_same_job():
     assert without_times(loud) == without_times(list(quiet.trace))
 
 
-# --- cancelling ---------------------------------------------------------------------------------------------------------------
+# --- cancelling ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
@@ -286,10 +284,14 @@ async def test_an_error_in_the_block_comes_out_as_it_is_and_ends_the_job():
     """Not wrapped in a group, and the job does not run on."""
     async with VirtualClock() as clock:
         engine = Engine([slowly(clock)], clock=clock)
-        with pytest.raises(LookupError, match="mine"):
+
+        async def follow_and_fail() -> None:
             async with engine.start("count", [Count(0)], job_id="one") as job:
                 async for _ in job.events():
                     raise LookupError("mine")
+
+        with pytest.raises(LookupError, match="mine"):
+            await follow_and_fail()
         assert (await engine.resume("one")).converged
 
 
@@ -364,7 +366,7 @@ async def test_what_has_ended_when_a_job_is_cancelled_is_merged():
     assert asked == ["fast", "slower", "slower"]
 
 
-# --- what engines refuse --------------------------------------------------------------------------------------------------------
+# --- what engines refuse ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio

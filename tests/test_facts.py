@@ -120,7 +120,7 @@ def body_of(fact: Fact) -> str:
     return identified(fact)[2].decode()
 
 
-# --- the encoding, written out so that a change of it is noticed ------------------------------------------------------
+# --- the encoding, written out so that a change of it is noticed -----------------------------------------------------
 
 
 def test_an_id_is_the_kind_and_a_digest_of_the_content():
@@ -163,7 +163,7 @@ def test_a_known_content_keeps_its_id_for_ever(fact: Fact, body: str, known: str
     assert id_of(fact) == known
 
 
-# --- one content in many forms ----------------------------------------------------------------------------------------
+# --- one content in many forms ---------------------------------------------------------------------------------------
 
 
 def test_the_order_of_fields_in_the_class_is_not_content():
@@ -240,7 +240,7 @@ def test_negative_zero_in_text_is_left_alone():
 @pytest.mark.parametrize("make", [lambda n: Numbers([n]), Anything, lambda n: Anything({"a": [n]})])
 def test_what_json_has_no_number_for_is_refused(number: float, make):
     """NaN is not equal to itself, so it could have no identity."""
-    with pytest.raises(ValueError, match="finite|number|float"):
+    with pytest.raises(ValueError, match=r"finite|number|float"):
         id_of(make(number))
 
 
@@ -313,7 +313,7 @@ def test_the_canonical_form_is_a_fixed_point(content):
     assert canonical == again
 
 
-# --- identity in use --------------------------------------------------------------------------------------------------
+# --- identity in use -------------------------------------------------------------------------------------------------
 
 
 def test_facts_are_equal_when_kind_and_content_are():
@@ -402,7 +402,7 @@ def test_a_changed_list_is_another_fact_when_it_is_emitted_again():
     assert identified(fact)[1] != first
 
 
-# --- what cannot be a fact or a kind ----------------------------------------------------------------------------------
+# --- what cannot be a fact or a kind ---------------------------------------------------------------------------------
 
 
 def test_a_fact_larger_than_the_limit_is_refused():
@@ -475,7 +475,7 @@ class Tagged(Fact, key=("tags",)):
 
 def test_a_key_that_cannot_be_looked_up_is_refused_with_its_kind():
     """A list cannot be a key, and this is said before anything is merged."""
-    with pytest.raises(KindInvalid, match="Tagged.*hashable"):
+    with pytest.raises(KindInvalid, match=r"Tagged.*hashable"):
         converge.run(converge.Engine([], inputs=[Tagged]), "remember", [Tagged(["a"])])
 
 

@@ -50,19 +50,19 @@ def ended(facts: list[Fact], **intent: object):
     return run(Engine([strike_deals, haggle], invariants=RULES), RootIntent("deals", **intent), facts)  # type: ignore[arg-type]
 
 
-# --- scope ------------------------------------------------------------------------------------------------------------
+# --- scope -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_scope_rejects_the_effect_that_breaks_it_whole():
     """The agent contributes nothing from that activation, not even what was within bounds; its siblings go on."""
-    outcome = ended([Offer(150), Offer(40)], scope="affordable")
+    outcome = ended([Offer(150), Offer(40)], scope=("affordable",))
     assert {deal.price for deal in outcome.context.live(Deal)} == {75, 20}
     assert outcome.stop.reason is StopReason.AGENT_FAILED
 
 
 def test_a_rejection_is_recorded_with_rule_agent_and_reason():
     """So that whoever reads the trace knows what was forbidden to whom."""
-    outcome = ended([Offer(150)], scope="affordable")
+    outcome = ended([Offer(150)], scope=("affordable",))
     (event,) = (event for event in outcome.trace if isinstance(event, ActivationFailed))
     assert (event.agent, event.error) == ("strike_deals", "InvariantBroken")
     assert event.text == "invariant affordable forbids what agent strike_deals emitted: 150 is more than 100"
@@ -81,7 +81,7 @@ def test_a_scope_sees_the_view_the_effect_was_made_from():
     def watch(view: View, facts: tuple[Fact, ...]) -> None:
         seen.append(tuple(deal.price for deal in view.all(Deal)))
 
-    run(Engine([strike_deals, haggle], invariants=[watch]), RootIntent("deals", scope="watch"), [Offer(10)])
+    run(Engine([strike_deals, haggle], invariants=[watch]), RootIntent("deals", scope=("watch",)), [Offer(10)])
     assert seen == [(), ()]
 
 
@@ -93,7 +93,7 @@ def test_an_agent_rejected_once_is_tried_again_on_growth():
         return Deal(200 - sum(offer.price for offer in view.all(Offer)))
 
     engine = Engine([sum_up, steps], invariants=RULES)
-    outcome = run(engine, RootIntent("deals", scope="affordable"), [Offer(40), Offer(30)])
+    outcome = run(engine, RootIntent("deals", scope=("affordable",)), [Offer(40), Offer(30)])
     assert outcome.converged
     assert [deal.price for deal in outcome.context.live(Deal)] == [80]
 
@@ -103,12 +103,12 @@ def steps(view: View):
     return [Offer(50).because(*view.new(Offer))] if view.all(Offer, 50) == () else None
 
 
-# --- constraints --------------------------------------------------------------------------------------------------------
+# --- constraints -----------------------------------------------------------------------------------------------------
 
 
 def test_a_constraint_that_does_not_hold_on_live_facts_ends_the_job_as_invariant():
     """Everything is still there to be looked at, with the rule that is broken."""
-    outcome = ended([Offer(90)], constraints="within_the_total")
+    outcome = ended([Offer(90)], constraints=("within_the_total",))
     assert outcome.stop.reason is StopReason.INVARIANT
     assert outcome.stop.detail == ("within_the_total: does not hold",)
     assert len(outcome.context.live(Deal)) == 2
@@ -118,7 +118,10 @@ def test_a_constraint_is_checked_on_what_holds_and_not_on_what_fell():
     """Once the dear deal is dead, the constraint holds."""
     offer = Offer(90)
     job = play(
-        [strike_deals], [offer, Offer(80)], intent=RootIntent("deals", constraints="within_the_total"), invariants=RULES
+        [strike_deals],
+        [offer, Offer(80)],
+        intent=RootIntent("deals", constraints=("within_the_total",)),
+        invariants=RULES,
     )
     assert job.stop is not None
     assert job.stop.reason is StopReason.INVARIANT
@@ -137,7 +140,7 @@ def test_a_constraint_is_not_checked_while_anything_is_unread():
         return len(view.live(Offer)) == len(view.live(Deal))
 
     engine = Engine([strike_deals], invariants=[none_left_over])
-    outcome = run(engine, RootIntent("deals", constraints="none_left_over"), [Offer(1), Offer(2)])
+    outcome = run(engine, RootIntent("deals", constraints=("none_left_over",)), [Offer(1), Offer(2)])
     assert outcome.converged
     assert checked == [1]
 
@@ -153,26 +156,28 @@ def test_every_broken_constraint_is_named():
     assert both.stop.detail == ("never: it never holds", "some_deal: there is no deal")
 
 
-# --- success --------------------------------------------------------------------------------------------------------------
+# --- success ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_success_criterion_that_is_not_met_makes_a_fixed_point_unaccepted():
     """Nothing more follows, and it is not what was asked for."""
-    outcome = ended([], success="some_deal")
+    outcome = ended([], success=("some_deal",))
     assert (outcome.stop.reason, outcome.stop.detail) == (StopReason.UNACCEPTED, ("some_deal: there is no deal",))
     assert not outcome.converged
 
 
 def test_a_success_criterion_that_is_met_says_nothing():
     """The fixed point stands."""
-    assert ended([Offer(10)], success="some_deal", constraints="within_the_total", scope="affordable").converged
+    assert ended(
+        [Offer(10)], success=("some_deal",), constraints=("within_the_total",), scope=("affordable",)
+    ).converged
 
 
 @pytest.mark.parametrize(("verdict", "holds"), [(True, True), (None, True), (False, False), ("no", False), ("", False)])
 def test_true_and_none_mean_that_it_holds_and_false_or_a_text_that_it_does_not(verdict, holds):
     """A text is what is wrong; an empty one is still a text."""
     rule = Invariant("rule", lambda view: verdict)
-    outcome = run(Engine([], invariants=[rule]), RootIntent("deals", success="rule"))
+    outcome = run(Engine([], invariants=[rule]), RootIntent("deals", success=("rule",)))
     assert outcome.converged is holds
 
 
@@ -189,7 +194,7 @@ def test_a_rule_that_raises_has_not_been_kept(moment: str):
     assert "ZeroDivisionError: by nothing" in str(outcome.stop)
 
 
-# --- naming them --------------------------------------------------------------------------------------------------------------
+# --- naming them -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("moment", ["scope", "constraints", "success"])
@@ -202,14 +207,15 @@ def test_a_name_the_engine_was_not_given_is_refused_before_anything_runs(moment:
 def test_a_rule_that_takes_too_little_for_its_moment_is_refused():
     """A scope is asked about the facts of an effect as well."""
     with pytest.raises(AgentInvalid, match=r"some_deal.*scope takes \(view, facts\)"):
-        Invariants(RootIntent("deals", scope="some_deal"), RULES)
+        Invariants(RootIntent("deals", scope=("some_deal",)), RULES)
     with pytest.raises(AgentInvalid, match=r"affordable.*takes \(view\)"):
-        Invariants(RootIntent("deals", success="affordable"), RULES)
+        Invariants(RootIntent("deals", success=("affordable",)), RULES)
 
 
 def test_one_name_and_a_list_of_names_are_both_allowed():
     """A single name need not be put into a tuple."""
-    assert RootIntent("deals", scope="affordable") == RootIntent("deals", scope=("affordable",))
+    single = RootIntent("deals", scope="affordable")  # type: ignore[arg-type]  # what a caller in a hurry writes
+    assert single == RootIntent("deals", scope=("affordable",))
 
 
 def test_agents_can_read_what_the_intent_asks_for():
@@ -220,7 +226,7 @@ def test_agents_can_read_what_the_intent_asks_for():
     def seed(view: View):
         seen.append(view.intent)
 
-    intent = RootIntent("deals", success="some_deal", budget=Budget(rounds=7))
+    intent = RootIntent("deals", success=("some_deal",), budget=Budget(rounds=7))
     run(Engine([seed], invariants=RULES), intent)
     assert seen == [intent]
     assert seen[0].budget == Budget(rounds=7)

@@ -29,7 +29,7 @@ def labelled(count: int, supports: Iterable[tuple[int, tuple[int, ...]]], marker
     return [NAMES[found] for found in label(count, list(supports), list(markers)).of]
 
 
-# --- law 6, sentence by sentence --------------------------------------------------------------------------------------
+# --- law 6, sentence by sentence -------------------------------------------------------------------------------------
 
 
 def test_a_premise_without_a_marker_is_live():
@@ -107,7 +107,7 @@ def test_a_chain_of_invalidations_alternates():
     assert labelled(count, [(place, ()) for place in range(count)], chain) == expected
 
 
-# --- any graph --------------------------------------------------------------------------------------------------------
+# --- any graph -------------------------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -194,7 +194,7 @@ def test_invalidating_the_invalidation_leaves_everything_as_before(graph, which)
     assert again[:count] == labelled(count, supports, markers)
 
 
-# --- the labels of a job ----------------------------------------------------------------------------------------------
+# --- the labels of a job ---------------------------------------------------------------------------------------------
 
 
 def spelled_out(context: Context) -> tuple[list[str], list[tuple[str, tuple[str, ...]]], list[tuple[str, str]]]:

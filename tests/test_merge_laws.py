@@ -39,7 +39,7 @@ def all_digests(context: Context) -> tuple[str, str, str]:
     return digests(View(context, context.highest, UNRESTRICTED))
 
 
-# --- an effect names facts it was given by their place in one context: here it is merged into another ---------------
+# --- an effect names facts it was given by their place in one context: here it is merged into another ----------------
 
 
 def needs(job: Play, one: Effect) -> set[str]:

@@ -13,7 +13,7 @@ from converge import Budget, Engine, Fact, Live, Outcome, RootIntent, agent, id_
 from converge.agent import Agent
 from converge.ports import Store
 from converge.stores import MemoryStore, SQLiteStore
-from converge.trace import Activated
+from converge.trace import Activated, Warned
 from tests.jobs import KINDS, LAYERS, PURE, Plan, Play, agents_of, digests, go_on, plans, play
 from tests.jobs import premises as given_facts
 
@@ -107,7 +107,7 @@ def test_a_restored_job_is_the_job_that_was_written(plan, facts):
     assert restored.spend == job.spend
 
 
-# --- late facts -------------------------------------------------------------------------------------------------------
+# --- late facts ------------------------------------------------------------------------------------------------------
 
 
 def pure_plans() -> st.SearchStrategy[list[Plan]]:
@@ -206,7 +206,7 @@ def test_an_invalidation_that_comes_before_its_round_is_read_reaches_the_readers
     assert job.view.live(Top) == (Top(0),)
 
 
-# --- agents that came, went or changed --------------------------------------------------------------------------------
+# --- agents that came, went or changed -------------------------------------------------------------------------------
 
 
 def one_of(version: str, *conclusions: int) -> Agent:
@@ -288,11 +288,11 @@ def test_what_was_warned_about_once_is_not_warned_about_again():
 
     job = play([vague], [North(1), North(2)])
     late = go_on(go_on(job), [North(3), South(1)])
-    warned = Counter(event.text for event in late.machine.trace if type(event).__name__ == "Warned")
+    warned = Counter(event.text for event in late.machine.trace if isinstance(event, Warned))
     assert set(warned.values()) == {1}
 
 
-# --- the engine on real stores ----------------------------------------------------------------------------------------
+# --- the engine on real stores ---------------------------------------------------------------------------------------
 
 
 def ended(outcome: Outcome):

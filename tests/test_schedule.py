@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converge import Budget, Engine, Failure, Live, View, agent, id_of
+from converge import Budget, Engine, Fact, Failure, Live, View, agent, id_of
 from converge.activation import seal
 from converge.agent import Agent
 from converge.errors import ForeignPremise, KindUnknown, WiringInvalid
@@ -40,7 +40,7 @@ def of_type(job: Play, kind: type):
     return [event for event in job.machine.trace if isinstance(event, kind)]
 
 
-# --- the fixed point --------------------------------------------------------------------------------------------------
+# --- the fixed point -------------------------------------------------------------------------------------------------
 
 
 @given(plans(), given_facts())
@@ -130,7 +130,7 @@ def test_the_trace_is_written_in_name_order(plan, facts):
     assert rounds == [sorted(names) for names in rounds]
 
 
-# --- who runs -----------------------------------------------------------------------------------------------------------
+# --- who runs --------------------------------------------------------------------------------------------------------
 
 
 def test_an_agent_that_reads_nothing_runs_once():
@@ -285,7 +285,7 @@ def test_a_fact_supported_again_wakes_nobody():
     assert (late.ran("further"), len(late.ran("tally"))) == ([1], 1)
 
 
-# --- accepts --------------------------------------------------------------------------------------------------------------
+# --- accepts ---------------------------------------------------------------------------------------------------------
 
 
 def waits_for(count: int) -> Agent:
@@ -349,7 +349,7 @@ def test_what_a_settled_agent_refuses_is_read():
     assert (reason(job), job.activations) == (StopReason.FIXED_POINT, {})
 
 
-# --- failure ------------------------------------------------------------------------------------------------------------
+# --- failure ---------------------------------------------------------------------------------------------------------
 
 
 def failing_until(good: int, *, required: bool = True) -> Agent:
@@ -431,7 +431,7 @@ def test_nothing_of_a_failed_activation_is_merged():
     assert play([halfway], [North(1)]).view.all(East) == ()
 
 
-# --- budgets ----------------------------------------------------------------------------------------------------------------
+# --- budgets ---------------------------------------------------------------------------------------------------------
 
 budgets = st.builds(Budget, rounds=st.integers(0, 6), facts=st.integers(0, 8), activations=st.integers(0, 12))
 
@@ -532,20 +532,20 @@ def test_agents_left_over_are_the_last_in_name_order():
     assert [item.agent for item in job.stop.unread] == names[4:]
 
 
-# --- what the machine refuses -----------------------------------------------------------------------------------------------
+# --- what the machine refuses ----------------------------------------------------------------------------------------
 
 
 def test_two_agents_of_one_name_are_refused():
     """A name says whose conclusions these are, so it cannot stand for two."""
-    with pytest.raises(WiringInvalid, match="two agents are named 'step'.*another name"):
+    with pytest.raises(WiringInvalid, match=r"two agents are named 'step'.*another name"):
         Engine([step, agent(reads=East, name="step")(step.run)])
 
 
 def test_two_classes_of_one_kind_are_refused():
     """A stored fact could not say which of them it is."""
 
-    class Other(North, name="North"):
-        pass
+    class Other(Fact, name="North"):
+        n: int
 
     with pytest.raises(WiringInvalid, match="two classes are the kind North"):
         Wiring([step, agent(reads=Other, name="other")(step.run)])
@@ -582,7 +582,7 @@ def test_an_uncited_batch_is_warned_about_once():
 
 
 @pytest.mark.parametrize("facts", [[North(1)], [North(1), North(2)]])
-def test_naming_the_evidence_is_never_warned_about(facts: Sequence[North]):
+def test_naming_the_evidence_is_never_warned_about(facts: Sequence[Fact]):
     """Nor is an agent that was given one fact only, whatever it cites."""
 
     @agent(reads=North, writes=East)

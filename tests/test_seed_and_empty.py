@@ -30,7 +30,7 @@ def activated(outcome: Outcome) -> list[str]:
     return [event.agent for event in outcome.trace if isinstance(event, Activated)]
 
 
-# --- a seed agent -----------------------------------------------------------------------------------------------------------
+# --- a seed agent ----------------------------------------------------------------------------------------------------
 
 
 @agent(writes=Option)
@@ -74,7 +74,7 @@ def test_the_root_intent_can_be_read_as_a_kind():
     assert run([read_it], "north").context.live(Option) == (Option("north"),)
 
 
-# --- nothing was found --------------------------------------------------------------------------------------------------------
+# --- nothing was found -----------------------------------------------------------------------------------------------
 
 
 def test_a_settled_agent_says_that_none_was_found_on_an_empty_context():
@@ -116,7 +116,7 @@ def test_an_agent_with_a_live_read_runs_on_an_empty_context_too():
     assert run([count], "look").context.live(Finding) == (Finding("0 found"),)
 
 
-# --- nothing is said ------------------------------------------------------------------------------------------------------------
+# --- nothing is said -------------------------------------------------------------------------------------------------
 
 
 def test_an_agent_that_returns_none_completes_and_adds_nothing():
@@ -132,7 +132,7 @@ def test_an_agent_that_returns_none_completes_and_adds_nothing():
     assert (outcome.spend.facts, outcome.spend.activations, outcome.warnings) == (0, 1, ())
 
 
-# --- nothing is given -------------------------------------------------------------------------------------------------------------
+# --- nothing is given ------------------------------------------------------------------------------------------------
 
 
 def test_a_job_whose_inputs_nobody_wrote_converges_with_a_warning():
@@ -175,7 +175,7 @@ def test_an_input_that_the_engine_was_not_told_of_is_refused():
     assert run(Engine([examine], inputs=[Option]), "look").converged
 
 
-# --- nobody is there ----------------------------------------------------------------------------------------------------------------
+# --- nobody is there -------------------------------------------------------------------------------------------------
 
 
 def test_a_job_without_agents_converges_at_once():
@@ -200,7 +200,7 @@ def test_a_job_without_agents_can_still_be_unaccepted():
     def something(view: View) -> bool:
         return not view.absent(Option)
 
-    outcome = run(Engine([], invariants=[something], inputs=[Option]), RootIntent("find", success="something"))
+    outcome = run(Engine([], invariants=[something], inputs=[Option]), RootIntent("find", success=("something",)))
     assert outcome.stop.reason is StopReason.UNACCEPTED
 
 

@@ -62,7 +62,7 @@ def _number(fact: Number) -> int:
     return fact.n
 
 
-# --- immutable ------------------------------------------------------------------------------------------------------
+# --- immutable -------------------------------------------------------------------------------------------------------
 
 
 @given(plans(), given_facts())
@@ -117,7 +117,7 @@ def test_a_view_gives_tuples():
     assert {type(answer) for answer in answers} == {tuple}
 
 
-# --- order ------------------------------------------------------------------------------------------------------------
+# --- order -----------------------------------------------------------------------------------------------------------
 
 
 @given(plans(), given_facts())
@@ -145,7 +145,7 @@ def test_of_equally_good_facts_the_best_is_the_one_with_the_smallest_id(numbers)
     assert view.best(North, by=lambda fact: 0) == min(map(North, numbers), key=id_of)
 
 
-# --- what the calls mean ------------------------------------------------------------------------------------------------
+# --- what the calls mean ---------------------------------------------------------------------------------------------
 
 
 def test_new_gives_what_no_completed_activation_was_given():
@@ -236,7 +236,7 @@ def test_a_kind_that_nobody_stated_is_empty():
     assert view.get(North, 1) is None
 
 
-# --- what was not declared ----------------------------------------------------------------------------------------------
+# --- what was not declared -------------------------------------------------------------------------------------------
 
 POSITIVE: list[Callable[[View], Any]] = [
     lambda view: view.new(East),
@@ -311,7 +311,7 @@ def test_a_view_shows_only_declared_kinds(agents, facts):
         assert {type(fact) for fact in shown} <= {item for item in one.reads if not isinstance(item, Live)}
 
 
-# --- evidence -----------------------------------------------------------------------------------------------------------
+# --- evidence --------------------------------------------------------------------------------------------------------
 
 
 def given_to(view: View) -> set[Fact]:
