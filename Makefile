@@ -35,7 +35,7 @@ test: $(READY) test-pythons
 	$(BIN)/lint-imports --no-logo
 	@others=; for version in $(OTHER_PYTHONS); do \
 	  if [ -e .venv-$$version/.ready ]; then others="$$others:$(CURDIR)/.venv-$$version/bin/python"; fi; \
-	done; echo "$(BIN)/pytest"; CONVERGE_OTHER_PYTHONS="$${others#:}" $(BIN)/pytest --quiet
+	done; echo "$(BIN)/pytest"; CONVERGE_OTHER_PYTHONS="$${others#:}" $(BIN)/pytest --quiet --numprocesses auto
 
 # Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)

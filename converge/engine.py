@@ -155,11 +155,8 @@ class Engine:
         if budget is not None:
             snapshot.budget = budget
         machine = Lockstep(self.wiring, Invariants(known, self.invariants), snapshot)
-        return (
-            machine,
-            Writer(self.store, stored.header, is_new=False),
-            machine.resume(facts, self.clock.now()),
-        )
+        first = machine.resume(facts, self.clock.now())
+        return machine, Writer(self.store, stored.header, is_new=False), first
 
     # --- the store, shared --------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ budgets = st.builds(Budget, rounds=st.integers(0, 4), facts=st.integers(0, 300),
 
 
 @given(timings, budgets)
-@settings(max_examples=50)
+@settings(max_examples=25)
 def test_a_budget_is_never_exceeded_with_fifty_concurrent_agents(timing, budget):
     """Counted by the agents themselves and in the context: rounds, derived facts and activations."""
     (outcome,), watch = asyncio.run(finish(timing, budget))
@@ -94,7 +94,7 @@ def test_a_budget_is_never_exceeded_with_fifty_concurrent_agents(timing, budget)
 
 
 @given(timings, st.lists(budgets, min_size=2, max_size=3))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_a_budget_is_never_exceeded_by_going_on_with_fifty_concurrent_agents(timing, allowed):
     """It counts over the whole life of the job."""
     outcomes, watch = asyncio.run(finish(timing, *allowed))
@@ -103,7 +103,7 @@ def test_a_budget_is_never_exceeded_by_going_on_with_fifty_concurrent_agents(tim
 
 
 @given(timings, st.lists(budgets, max_size=2))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_going_on_with_fifty_concurrent_agents_equals_one_long_run(timing, allowed):
     """However often a budget cut the job short, and whoever was slow."""
     (whole,), _ = asyncio.run(finish(timing, Budget()))
@@ -112,7 +112,7 @@ def test_going_on_with_fifty_concurrent_agents_equals_one_long_run(timing, allow
 
 
 @given(timings, timings)
-@settings(max_examples=10)
+@settings(max_examples=12)
 def test_who_is_slow_changes_no_result(one, other):
     """Fifty agents that end in another order lead to the same three digests and the same trace of conclusions."""
     other = other._replace(emissions=one.emissions)
@@ -135,7 +135,7 @@ def test_the_fifty_agents_truly_run_side_by_side():
 
 
 @given(st.integers(0, 999), st.floats(0, 4))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_what_was_in_flight_when_the_clock_ran_out_is_unread_and_counts_as_spent(seed, seconds):
     """A job ended by the clock holds whole rounds only, and going on finds everything."""
     timing = Timing(seed, 2)

@@ -90,6 +90,9 @@ def raises(view):
 def doubts(view):
     return Risk("a", float("nan"))
 
+def exits(view):
+    raise SystemExit(3)
+
 def bloats(view):
     return Risk("a" * 20_000_000, 1.0)
 
@@ -106,7 +109,7 @@ async def sleeps(view):
 
 peeking, misusing, leaking, stringing = only(peeks), only(misuses), only(leaks), only(strings)
 flooding, dripping, raising, doubting = only(floods), only(drips), only(raises), only(doubts)
-bloating, sleeping = only(bloats), only(sleeps)
+bloating, exiting, sleeping = only(bloats), only(exits), only(sleeps)
 """
 BROKEN = {
     "needs.py": "import a_package_that_is_not_there\n",
@@ -192,6 +195,7 @@ GOOD = '{"kind": "Signal", "fact": {"text": "late"}}'
         ('{"kind": "Signal", "version": 2, "fact": {"text": "late"}}', "Signal"),
         ('{"kind": "Signal", "fact": {"txt": "late"}}', "txt"),
         ('{"kind": "Signal", "fact": {"text": 5}}', "text: Input should be a valid string"),
+        ('{"kind": "Signal", "fact": {"text": "\\ud800"}}', "a fact of kind Signal is not valid"),
         ('{"kind": "Signal", "fact": "late"}', "an object of fields is needed"),
         ('{"kind": "Risk", "fact": {"name": "a", "severity": NaN}}', "NaN"),
         ('{"kind": "Risk", "fact": {"name": "a", "severity": 1e999}}', "severity: Input should be a finite number"),
@@ -537,6 +541,7 @@ def test_bad_usage_is_one_sentence_too(cli: Cli, arguments: tuple[str, ...], sai
         ("flooding", "agent floods emitted more than 1,000 facts in one activation"),
         ("dripping", "agent drips emitted more than 1,000 facts in one activation"),
         ("raising", "raises (ValueError: no luck today)"),
+        ("exiting", "exits (SystemExit: 3)"),
         ("doubting", "finite number"),
         ("bloating", "a fact of kind Risk has 20,000,026 bytes"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converge import Fact, agent, id_of
@@ -206,6 +206,7 @@ def spelled_out(context: Context) -> tuple[list[str], list[tuple[str, tuple[str,
 
 
 @given(plans(), given_facts(), st.data())
+@settings(max_examples=50)
 def test_the_labels_of_a_job_are_the_references(oracle, agents, facts, data):
     """Evidence nodes, replacement and late invalidations included, a job's views show what the reference labels."""
     job = play(agents_of(agents), facts)
@@ -219,6 +220,7 @@ def test_the_labels_of_a_job_are_the_references(oracle, agents, facts, data):
 
 
 @given(plans(), given_facts(), st.data())
+@settings(max_examples=50)
 def test_every_live_fact_has_a_finite_proof_that_ends_in_live_premises(agents, facts, data):
     """`why` leads from each fact that holds to facts from outside that hold, and from no other."""
     job = play(agents_of(agents), facts)

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converge.context import Context
@@ -70,6 +70,7 @@ def merged(job: Play, facts: list[Fact], effects: list[Effect]) -> Context:
 
 
 @given(plans(), given_facts(), st.randoms())
+@settings(max_examples=50)
 def test_the_order_of_effects_within_a_round_changes_no_digest(agents, facts, order: Order):
     """The effects of one round are merged in any order, some of them twice, to the same knowledge."""
     job = play(agents_of(agents), facts)
@@ -80,6 +81,7 @@ def test_the_order_of_effects_within_a_round_changes_no_digest(agents, facts, or
 
 
 @given(plans(), given_facts(), st.randoms())
+@settings(max_examples=50)
 def test_any_permutation_or_duplication_of_a_jobs_effects_gives_the_same_three_digests(agents, facts, order: Order):
     """Rounds need not come in order: an effect is merged as soon as what it names is known, or again much later."""
     job = play(agents_of(agents), facts)
@@ -89,6 +91,7 @@ def test_any_permutation_or_duplication_of_a_jobs_effects_gives_the_same_three_d
 
 
 @given(plans(), given_facts(), st.randoms())
+@settings(max_examples=50)
 def test_the_order_in_which_agents_end_changes_nothing(agents, facts, order: Order):
     """Facts, their rounds, the trace and every committed row are the same, whoever was faster."""
 
@@ -101,6 +104,7 @@ def test_the_order_in_which_agents_end_changes_nothing(agents, facts, order: Ord
 
 
 @given(plans(), given_facts(), st.randoms())
+@settings(max_examples=50)
 def test_the_order_of_premises_changes_no_digest(agents, facts, order: Order):
     """Facts from outside are a set: given in another order, or twice, they lead to the same knowledge."""
     repeated = facts + order.sample(facts, len(facts) // 2)
@@ -111,6 +115,7 @@ def test_the_order_of_premises_changes_no_digest(agents, facts, order: Order):
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_merging_everything_once_more_is_empty_growth(agents, facts):
     """A job's effects, merged again into the context they made, add neither a fact nor a support."""
     job = play(agents_of(agents), facts)

@@ -40,7 +40,7 @@ def cut(agents: list[Agent], facts: list[Fact], rounds: int) -> Play:
 
 
 @given(plans(), given_facts())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_job_cut_after_any_cycle_goes_on_as_if_it_had_not_been(plan, facts):
     """For every k: stopped by its budget after k rounds and resumed, it ends with the same everything."""
     agents = agents_of(plan)
@@ -51,7 +51,7 @@ def test_a_job_cut_after_any_cycle_goes_on_as_if_it_had_not_been(plan, facts):
 
 
 @given(plans(), given_facts())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_job_cut_after_every_cycle_goes_on_as_if_it_had_not_been(plan, facts):
     """One round a process, however many processes it takes."""
     agents = agents_of(plan)
@@ -62,7 +62,7 @@ def test_a_job_cut_after_every_cycle_goes_on_as_if_it_had_not_been(plan, facts):
 
 
 @given(plans(), given_facts(), st.lists(st.integers(0, 12), max_size=4))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_budget_of_activations_cuts_a_round_in_two_and_nobody_can_tell(plan, facts, cuts):
     """Those who were left over read the round they would have read, before anybody reads a later one."""
     agents = agents_of(plan)
@@ -73,7 +73,7 @@ def test_a_budget_of_activations_cuts_a_round_in_two_and_nobody_can_tell(plan, f
 
 
 @given(plans(), given_facts(), st.lists(st.integers(0, 12), max_size=4))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_budget_of_facts_refuses_whole_effects_and_nobody_can_tell(plan, facts, cuts):
     """What found no room is derived again on the same view, as far as the outcome shows."""
     agents = agents_of(plan)
@@ -84,6 +84,7 @@ def test_a_budget_of_facts_refuses_whole_effects_and_nobody_can_tell(plan, facts
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_resuming_a_job_with_nothing_to_do_adds_nothing(plan, facts):
     """Neither a fact nor a support, an event or a row: however often it is resumed."""
     job = play(agents_of(plan), facts)
@@ -93,6 +94,7 @@ def test_resuming_a_job_with_nothing_to_do_adds_nothing(plan, facts):
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_a_restored_job_is_the_job_that_was_written(plan, facts):
     """Facts, supports, rounds, labels and spend come back from the rows as they were."""
     job = play(agents_of(plan), facts)
@@ -119,6 +121,7 @@ def pure_plans() -> st.SearchStrategy[list[Plan]]:
 
 
 @given(pure_plans(), given_facts(), given_facts(), st.data())
+@settings(max_examples=50)
 def test_a_late_fact_or_invalidation_leads_to_what_a_run_from_scratch_finds_live(plan, facts, late, data):
     """Old conclusions fall, new ones are drawn, and the live digest is that of knowing it all from the start."""
     agents = agents_of(plan)
@@ -128,7 +131,7 @@ def test_a_late_fact_or_invalidation_leads_to_what_a_run_from_scratch_finds_live
 
 
 @given(pure_plans(), given_facts(), st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_facts_that_come_late_to_a_job_cut_short_are_no_different(plan, facts, data):
     """However spent the budget was each time something was stated, in the end all of it was read."""
     agents = agents_of(plan)
@@ -317,7 +320,7 @@ async def all_ends(store: Store, agents: list[Agent], facts: list[Fact]):
 
 
 @given(plans(), given_facts())
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_a_job_in_memory_is_resumed_at_every_cycle(plan, facts):
     """The library's default store: run, cut after each k-th cycle, resumed by the same engine."""
     whole, *parts = asyncio.run(all_ends(MemoryStore(), agents_of(plan), facts))
@@ -325,7 +328,7 @@ def test_a_job_in_memory_is_resumed_at_every_cycle(plan, facts):
 
 
 @given(plans(), given_facts())
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_a_job_in_a_file_is_resumed_at_every_cycle(plan, facts):
     """A real SQLite file, whose rows are all that a resume has."""
     with TemporaryDirectory() as folder:

@@ -44,6 +44,7 @@ def of_type(job: Play, kind: type):
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_a_job_ends_with_nothing_open_and_nothing_unread(plan, facts):
     """These finite agents always reach their fixed point, and the stop lists nobody with more to read."""
     job = play(agents_of(plan), facts)
@@ -53,6 +54,7 @@ def test_a_job_ends_with_nothing_open_and_nothing_unread(plan, facts):
 
 
 @given(plans(shapes=[shape for shape in PURE if shape != "strike"]), given_facts())
+@settings(max_examples=50)
 def test_running_on_a_converged_context_adds_nothing(plan, facts):
     """Every agent, run on the final view as if it had read nothing, concludes only what is known."""
     job = play(agents_of(plan), facts)
@@ -65,6 +67,7 @@ def test_running_on_a_converged_context_adds_nothing(plan, facts):
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_a_replacing_agent_concludes_on_the_final_view_what_holds_of_it(plan, facts):
     """Its last conclusions are those it would draw now: nobody's answer is out of date at a fixed point."""
     job = play(agents_of(plan), facts)
@@ -82,6 +85,7 @@ def last_drawn(job: Play, one: Agent) -> set[str]:
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_an_agent_that_has_nothing_new_to_read_is_not_activated(plan, facts):
     """Every activation reads a round in which something it reads grew or changed its label, or its first one."""
     agents = agents_of(plan)
@@ -96,6 +100,7 @@ def test_an_agent_that_has_nothing_new_to_read_is_not_activated(plan, facts):
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_a_fact_is_derived_one_round_after_the_round_its_agent_was_reading(plan, facts):
     """Premises have round 0, and a derived fact one more than the first view it was concluded from."""
     job = play(agents_of(plan), facts)
@@ -107,6 +112,7 @@ def test_a_fact_is_derived_one_round_after_the_round_its_agent_was_reading(plan,
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_a_round_is_a_barrier(plan, facts):
     """Everyone with something unread in a round reads exactly that round, and it is merged before the next is read."""
     job = play(agents_of(plan), facts)
@@ -118,6 +124,7 @@ def test_a_round_is_a_barrier(plan, facts):
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_the_trace_is_written_in_name_order(plan, facts):
     """Whoever ended first, within a round agents are recorded by name."""
     job = play(agents_of(plan), facts)
@@ -410,6 +417,7 @@ def test_a_failure_is_stated_and_can_be_read():
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_failures_are_in_no_digest(plan, facts):
     """What went wrong on the way is not knowledge about the world."""
 
@@ -437,6 +445,7 @@ budgets = st.builds(Budget, rounds=st.integers(0, 6), facts=st.integers(0, 8), a
 
 
 @given(plans(), given_facts(), budgets)
+@settings(max_examples=50)
 def test_no_budget_is_exceeded(plan, facts, budget):
     """Rounds, derived facts and activations stay within what was allowed, whatever the agents do."""
     job = play(agents_of(plan), facts, budget=budget)
@@ -447,6 +456,7 @@ def test_no_budget_is_exceeded(plan, facts, budget):
 
 
 @given(plans(), given_facts(), st.lists(budgets, min_size=1, max_size=4))
+@settings(max_examples=50)
 def test_no_budget_is_exceeded_by_resuming(plan, facts, allowed):
     """A budget counts over the whole life of a job, and one below what is spent allows nothing more."""
     job = play(agents_of(plan), facts, budget=allowed[0])
@@ -458,6 +468,7 @@ def test_no_budget_is_exceeded_by_resuming(plan, facts, allowed):
 
 
 @given(plans(), given_facts(), budgets)
+@settings(max_examples=50)
 def test_a_job_that_ends_by_budget_says_which_and_who_had_more_to_read(plan, facts, budget):
     """It is never called converged, and what it holds is part of what a longer job finds."""
     job, whole = play(agents_of(plan), facts, budget=budget), play(agents_of(plan), facts)
@@ -471,7 +482,7 @@ def test_a_job_that_ends_by_budget_says_which_and_who_had_more_to_read(plan, fac
 
 
 @given(plans(), given_facts(), st.lists(budgets, max_size=4))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_going_on_with_more_budget_equals_one_long_run(plan, facts, allowed):
     """However often it was stopped and by which budget."""
     agents = agents_of(plan)

@@ -66,6 +66,7 @@ def _number(fact: Number) -> int:
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_a_view_never_changes_after_being_taken(agents, facts):
     """What a view answered while its round was read, it answers at the end of the job, first asked or asked again."""
     taken: list[tuple[View, list[Any]]] = []
@@ -85,6 +86,7 @@ def test_a_view_never_changes_after_being_taken(agents, facts):
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_what_an_agent_was_given_never_changes(agents, facts):
     """The very view of each activation gives the same facts after the job has grown past it."""
     before: list[tuple[Activation, list[Any]]] = []
@@ -121,6 +123,7 @@ def test_a_view_gives_tuples():
 
 
 @given(plans(), given_facts())
+@settings(max_examples=50)
 def test_a_view_iterates_in_id_order(agents, facts):
     """Whatever round and order facts came in, each call gives them sorted by id."""
     view = play(agents_of(agents), facts).view

@@ -69,7 +69,9 @@ def execute(arguments: Sequence[str]) -> int:
         return _refused(_usage(error), ExitCode.BAD_INPUT)
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
-            return _refused("an agent ended the program: let it return, or raise an Exception", ExitCode.BAD_INPUT)
+            return _refused(
+                "the target's own code ended the program: let it return, or raise an Exception", ExitCode.BAD_INPUT
+            )
         return _unheard()  # typer turns the one into the other
     except Exception:
         traceback.print_exc()
