@@ -3,6 +3,7 @@
 __all__ = ["Agent", "Live", "Retry", "agent", "as_agent"]
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -67,6 +68,8 @@ class Agent:
             raise AgentInvalid(self.name, f"timeout={self.timeout!r} is not a number of seconds above 0")
         if self.retry is not None and self.retry.attempts < 1:
             raise AgentInvalid(self.name, f"retry of {self.retry.attempts} attempts: at least 1 is needed")
+        if inspect.iscoroutinefunction(self.accepts):
+            raise AgentInvalid(self.name, "accepts is asked where nothing can wait: write it as a plain function")
         if not callable(self.run):
             raise AgentInvalid(self.name, f"a function of a view is needed, not {self.run!r}")
 

@@ -20,7 +20,7 @@ class Invariant(NamedTuple):
     """A predicate and its name. It returns True or None where it holds, False or what is wrong where it does not."""
 
     name: str
-    check: Callable[..., bool | str | None]
+    check: Callable[..., object]
 
 
 class Breach(NamedTuple):
@@ -33,8 +33,13 @@ class Breach(NamedTuple):
         return f"{self.invariant}: {self.text}"
 
 
-def invariant(check: Callable[..., bool | str | None]) -> Invariant:
-    """Make an invariant of a function of a view (as scope: of a view and the facts of one effect)."""
+def invariant(check: Callable[..., object]) -> Invariant:
+    """Make an invariant of a function of a view (as scope: of a view and the facts of one effect).
+
+    Raises AgentInvalid for an async function: invariants are pure, and checked where nothing can wait.
+    """
+    if inspect.iscoroutinefunction(check) or inspect.isasyncgenfunction(check):
+        raise AgentInvalid(check.__name__, "an invariant is checked where nothing can wait: write it as a plain def")
     return Invariant(check.__name__, check)
 
 
@@ -88,5 +93,8 @@ def _breaches(rules: Iterable[Invariant], *arguments: Any) -> Iterable[Breach]:
             verdict = rule.check(*arguments)
         except Exception as error:  # a rule that cannot be computed has not been kept
             verdict = f"it raised {type(error).__name__}: {error}"
-        if verdict is False or isinstance(verdict, str):
-            yield Breach(rule.name, verdict or "does not hold")
+        if verdict is True or verdict is None:
+            continue
+        if verdict is not False and not isinstance(verdict, str):  # nor one whose answer could mean anything
+            verdict = f"it returned {verdict!r:.80}, and only True, None, False or a text is an answer"
+        yield Breach(rule.name, verdict or "does not hold")

@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
@@ -29,6 +30,7 @@ from converge.view import View
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying
 
+_TURN_SECONDS = 0.01  # after which a worker whose agents never wait lets everybody else have a turn
 Check = Callable[[Agent, View, Effect], None]
 
 
@@ -66,11 +68,15 @@ class Pool:
     async def _work(self) -> None:
         while True:
             self._waking = False
+            turn = self._clock.elapsed()
             while self._ready:
                 activation = self._ready.popleft()
                 if self._ready:
                     self._wake_one()
                 await self._perform(activation)
+                if self._clock.elapsed() - turn > _TURN_SECONDS:
+                    await anyio.lowlevel.checkpoint()
+                    turn = self._clock.elapsed()
             parked = anyio.Event()
             self._parked.append(parked)
             await parked.wait()

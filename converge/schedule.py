@@ -71,6 +71,7 @@ class Commit(NamedTuple):
 
 
 Command = Activate | Commit | Stop
+_TEXT_LIMIT = 4_000  # characters of an error kept in the trace
 
 
 class Lockstep:
@@ -266,7 +267,7 @@ class Lockstep:
         number, agent, view, _ = done.activation
         error = type(done.error).__name__
         self._progress.failed(number, round)
-        self.trace.record(ActivationFailed, agent.name, round, error, str(done.error), done.attempts)
+        self.trace.record(ActivationFailed, agent.name, round, error, _text(done.error), done.attempts)
         return Failure(agent=agent.name, view=view.digest(), error=error)
 
     def _warn_uncited(self, agent: Agent, effect: Effect) -> None:
@@ -335,3 +336,8 @@ class Lockstep:
             self.wiring.known(fact)
             checked.append(fact)
         return checked
+
+
+def _text(error: BaseException | None) -> str:
+    """Return an error's text as something that can be written down, whatever a foreign library put into it."""
+    return str(error).encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import anyio
 
-from converge.errors import ConvergeError
+from converge.errors import ConvergeError, StoreUnavailable
 from converge.ports import CycleRow, JobHeader, Store
 
 
@@ -54,13 +54,19 @@ class Writer:
         self._requests.close()
 
     async def _write(self, batch: list[_Request]) -> None:
-        if self._failure is None:
-            try:
+        try:
+            if self._failure is None:
                 await self._keep([request.row for request in batch])
-            except ConvergeError as error:
-                self._failure = error
-        for request in batch:
-            request.kept.set()
+        except ConvergeError as error:
+            self._failure = error
+        except (
+            Exception
+        ) as error:  # a store is other people's code: nobody may wait for ever for what it did not foresee
+            self._failure = StoreUnavailable(repr(self._store), f"{type(error).__name__}: {error}")
+            self._failure.__cause__ = error
+        finally:
+            for request in batch:
+                request.kept.set()
 
     async def _keep(self, rows: list[CycleRow]) -> None:
         if self._is_new:

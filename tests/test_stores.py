@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 
+from converge import Engine
 from converge.errors import StoreForeign, StoreTooNew, StoreUnavailable
 from converge.ports import JobHeader
 from converge.testing import STORE_CHECKS, check_store
@@ -144,3 +145,20 @@ async def test_memory_keeps_the_newest_jobs():
     for name in ("a", "b", "c"):
         await store.create(JobHeader(name, 0.0, '{"objective":"x"}'), Row(1, stop="fixed_point"))
     assert [summary.job_id for summary in await store.jobs()] == ["c", "b"]
+
+
+class _Failing(MemoryStore):
+    """A durable store whose author forgot an error."""
+
+    durable = True
+
+    async def append(self, job_id, rows):
+        raise OSError("the disk is gone")
+
+
+@pytest.mark.asyncio
+async def test_an_error_that_a_store_did_not_foresee_ends_the_job_by_name():
+    """Nobody waits for ever, and the cause is kept."""
+    with pytest.raises(StoreUnavailable, match="OSError: the disk is gone") as raised:
+        await Engine([], store=_Failing()).run("anything")
+    assert isinstance(raised.value.__cause__, OSError)
