@@ -21,8 +21,8 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
     for value in emitted:
         fact, cited = _split(agent, value)
         label = kind_of(fact).label
-        if label not in agent.written and not isinstance(fact, Invalidation):
-            raise UndeclaredWrite(agent.name, label)
+        if type(fact) not in agent.writes and not isinstance(fact, Invalidation):
+            raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
         canonical, fact_id, body = identified(fact)
         own.add(fact_id)
         evidence = None if cited is None else tuple(map(id_of, cited))

@@ -15,7 +15,7 @@ import anyio
 from converge.agent import Agent, as_agent
 from converge.clock import SystemClock
 from converge.context import Context
-from converge.errors import AgentInvalid, EngineBusy, IntentMismatch, LoopRunning
+from converge.errors import AgentInvalid, EngineBusy, EngineElsewhere, IntentMismatch, LoopRunning
 from converge.fact import Fact, id_of, identified
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants
@@ -23,12 +23,11 @@ from converge.job import Job
 from converge.kind import Kind
 from converge.outcome import Outcome
 from converge.ports import Clock, JobHeader, Store
-from converge.schedule import Commit, Lockstep
+from converge.schedule import Lockstep
 from converge.snapshot import Snapshot, restore
 from converge.trace import Trace
 from converge.wiring import Wiring
 from converge.writer import Writer
-from converge_stores.memory import MemoryStore
 
 _MAX_EMISSIONS = 100_000  # of one activation: far above any honest one, far below what fills a machine
 
@@ -55,11 +54,12 @@ class Engine:
             raise AgentInvalid(getattr(agents, "name", str(agents)), "Engine takes a list of agents: Engine([...])")
         self.wiring = Wiring(map(as_agent, agents), inputs)
         self.invariants = tuple(invariants)
-        self.store: Store = MemoryStore() if store is None else store
+        self.store: Store = _memory() if store is None else store
         self.clock: Clock = SystemClock() if clock is None else clock
         self._max_emissions = max_emissions
         self._running: set[str] = set()
         self._users = 0
+        self._home: asyncio.AbstractEventLoop | None = None  # the loop that has the store open
         self._door = anyio.Lock()
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class Engine:
     def with_store(self, store: Store) -> "Engine":
         """Return an engine with the same agents that keeps its jobs in another store."""
         other = copy(self)
-        other.store, other._running, other._users, other._door = store, set(), 0, anyio.Lock()
+        other.store, other._running, other._users, other._home, other._door = store, set(), 0, None, anyio.Lock()
         return other
 
     async def __aenter__(self) -> Self:
@@ -131,22 +131,20 @@ class Engine:
 
     # --- beginning a job ----------------------------------------------------------------------------------------
 
-    def _job(self, job_id: str, begin: Callable[[], Awaitable[tuple[Lockstep, Writer, Commit | None]]]) -> Job:
+    def _job(self, job_id: str, begin: Callable[[], Awaitable[tuple[Lockstep, Writer]]]) -> Job:
         return Job(job_id, begin, partial(self._occupied, job_id), self.clock, self._max_emissions)
 
-    async def _begin_new(
-        self, job_id: str, intent: RootIntent, facts: tuple[Fact, ...]
-    ) -> tuple[Lockstep, Writer, Commit]:
+    async def _begin_new(self, job_id: str, intent: RootIntent, facts: tuple[Fact, ...]) -> tuple[Lockstep, Writer]:
         canonical, _, body = identified(intent)
         snapshot = Snapshot(job_id, Context(canonical), Trace(), {}, Spend(), intent.budget, 0)
         machine = Lockstep(self.wiring, Invariants(intent, self.invariants), snapshot)
-        first = machine.start(facts, self.clock.now())
+        machine.start(facts, self.clock.now())
         header = JobHeader(job_id, self.clock.now(), body.decode())
-        return machine, Writer(self.store, header, is_new=True), first
+        return machine, Writer(self.store, header, is_new=True)
 
     async def _begin_again(
         self, job_id: str, facts: tuple[Fact, ...], budget: Budget | None, intent: RootIntent | None
-    ) -> tuple[Lockstep, Writer, Commit | None]:
+    ) -> tuple[Lockstep, Writer]:
         stored = await self.store.load(job_id)
         snapshot = restore(stored, self.kinds)
         known = snapshot.context.intent
@@ -155,8 +153,8 @@ class Engine:
         if budget is not None:
             snapshot.budget = budget
         machine = Lockstep(self.wiring, Invariants(known, self.invariants), snapshot)
-        first = machine.resume(facts, self.clock.now())
-        return machine, Writer(self.store, stored.header, is_new=False), first
+        machine.resume(facts, self.clock.now())
+        return machine, Writer(self.store, stored.header, is_new=False)
 
     # --- the store, shared --------------------------------------------------------------------------------------
 
@@ -176,17 +174,32 @@ class Engine:
             self._running.discard(job_id)
 
     async def _open(self) -> None:
+        here = asyncio.get_running_loop()
+        if self._home is not None and self._home is not here:  # a lock that two loops wait on wakes only one
+            raise EngineElsewhere
+        self._home = here
         async with self._door:
-            if self._users == 0:
-                await self.store.open()
-            self._users += 1
+            try:
+                if self._users == 0:
+                    await self.store.open()
+                self._users += 1
+            finally:
+                if self._users == 0:
+                    self._home = None
 
     async def _close(self) -> None:
         with anyio.CancelScope(shield=True):
             async with self._door:
                 self._users -= 1
                 if self._users == 0:
+                    self._home = None
                     await self.store.close()
+
+
+def _memory() -> Store:
+    from converge_stores.memory import MemoryStore  # here: whoever imports the stores first needs this module whole
+
+    return MemoryStore()
 
 
 def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Iterable[Fact] = ()) -> Outcome:

@@ -13,6 +13,7 @@ __all__ = [
     "CallerError",
     "ConvergeError",
     "EngineBusy",
+    "EngineElsewhere",
     "EvidenceInvalid",
     "FactFileUnreadable",
     "FactInvalid",
@@ -24,6 +25,7 @@ __all__ = [
     "IntentInvalid",
     "IntentMismatch",
     "InvariantBroken",
+    "InvariantInvalid",
     "InvariantUnknown",
     "JobAbandoned",
     "JobExists",
@@ -123,8 +125,12 @@ class KindUnknown(CallerError, LookupError):
 
     def __init__(self, kind: str, known: Iterable[str]) -> None:
         self.kind = kind
+        known = tuple(known)
         super().__init__(
-            f"kind {kind} is read or written by no agent of this engine{_perhaps(kind, known)}; "
+            f"the fact is of another class named {kind} than the one the agents declare: import the same class "
+            "everywhere, and in a notebook run the cells of the agents again"
+            if kind in known
+            else f"kind {kind} is read or written by no agent of this engine{_perhaps(kind, known)}; "
             "declare it with Engine(inputs=[...]) if it is meant to be kept unread"
         )
 
@@ -135,7 +141,8 @@ class BudgetInvalid(CallerError, ValueError):
     def __init__(self, name: str, value: object, known: Iterable[str]) -> None:
         known = tuple(known)
         if name in known:
-            text = f"budget {name}={value!r} is not a number of 0 or more"
+            sort = "a number" if name == "seconds" else "a whole number"
+            text = f"budget {name}={value!r} is not {sort} of 0 or more"
         else:
             text = f"there is no budget {name!r}{_perhaps(name, known)}"
         super().__init__(f"{text}; budgets are {', '.join(known)}")
@@ -213,6 +220,13 @@ class LoopRunning(CallerError, RuntimeError):
         super().__init__("converge.run() starts an event loop and one is running here: await engine.run(...) instead")
 
 
+class EngineElsewhere(CallerError, RuntimeError):
+    """Raised when an engine is used from a second event loop while it is at work in a first one."""
+
+    def __init__(self) -> None:
+        super().__init__("this engine is at work in another event loop: build one engine for each thread")
+
+
 # --- the author of an agent, a kind or an invariant ---------------------------------------------------------------
 
 
@@ -264,9 +278,13 @@ class KeyContested(AuthorError, LookupError):
 class UndeclaredWrite(AuthorError):
     """Raised when an agent emits a kind, or invalidates one, that it does not declare."""
 
-    def __init__(self, agent: str, kind: str, *, invalidates: bool = False) -> None:
+    def __init__(self, agent: str, kind: str, *, invalidates: bool = False, namesake: bool = False) -> None:
         verb, option = ("invalidates", "invalidates=") if invalidates else ("emits", "writes=")
-        super().__init__(f"agent {agent} {verb} {kind} without declaring it: add {kind} to its {option}")
+        super().__init__(
+            f"agent {agent} emits a fact of another class named {kind} than the one it declares: import the same class"
+            if namesake
+            else f"agent {agent} {verb} {kind} without declaring it: add {kind} to its {option}"
+        )
 
 
 class ForeignEmission(AuthorError, TypeError):
@@ -300,6 +318,13 @@ class AgentTimeout(AuthorError, TimeoutError):
 
     def __init__(self, agent: str, seconds: float) -> None:
         super().__init__(f"agent {agent} did not finish within its timeout of {seconds:g} s")
+
+
+class InvariantInvalid(AuthorError, TypeError):
+    """Raised when a function cannot be the invariant it is used as."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"invariant {name}: {reason}")
 
 
 class InvariantBroken(AuthorError):

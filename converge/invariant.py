@@ -1,7 +1,8 @@
 """Invariants: named pure predicates. The list of the root intent that names one decides when it is checked.
 
-`scope` is structural: checked on each effect, and a violation rejects that effect whole. `constraints` are semantic:
-checked on live facts whenever nothing is unread. `success` is acceptance: checked when a fixed point is claimed.
+`scope` is structural: checked on each effect with the view it was made from; a violation rejects it whole.
+`constraints` are semantic: checked on live facts whenever nothing is unread. `success` is acceptance: checked when a
+fixed point is claimed.
 """
 
 __all__ = ["Breach", "Invariant", "Invariants", "invariant"]
@@ -10,8 +11,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from converge.errors import AgentInvalid, InvariantBroken, InvariantUnknown
-from converge.fact import Fact
+from converge.effect import Effect
+from converge.errors import InvariantBroken, InvariantInvalid, InvariantUnknown
 from converge.intent import RootIntent
 from converge.view import View
 
@@ -36,10 +37,10 @@ class Breach(NamedTuple):
 def invariant(check: Callable[..., object]) -> Invariant:
     """Make an invariant of a function of a view (as scope: of a view and the facts of one effect).
 
-    Raises AgentInvalid for an async function: invariants are pure, and checked where nothing can wait.
+    Raises InvariantInvalid for an async function: invariants are pure, and checked where nothing can wait.
     """
     if inspect.iscoroutinefunction(check) or inspect.isasyncgenfunction(check):
-        raise AgentInvalid(check.__name__, "an invariant is checked where nothing can wait: write it as a plain def")
+        raise InvariantInvalid(check.__name__, "it is checked where nothing can wait: write it as a plain def")
     return Invariant(check.__name__, check)
 
 
@@ -52,10 +53,12 @@ class Invariants:
         self.constraints = _resolve(intent.constraints, named, arguments=1)
         self.success = _resolve(intent.success, named, arguments=1)
 
-    def reject(self, agent: str, view: View, facts: tuple[Fact, ...]) -> None:
-        """Raise InvariantBroken for the first scope rule that the facts of an effect break."""
-        for breach in _breaches(self.scope, view, facts):
-            raise InvariantBroken(breach.invariant, agent, breach.text)
+    def reject(self, view: View, effect: Effect) -> None:
+        """Raise InvariantBroken for the first scope rule that an effect breaks, given the view it was made from."""
+        if self.scope:
+            facts = tuple(emission.fact for emission in effect.emissions)
+            for breach in _breaches(self.scope, view.fresh(), facts):
+                raise InvariantBroken(breach.invariant, effect.source.agent, breach.text)
 
     def violations(self, view: View) -> tuple[Breach, ...]:
         """Return the constraints that do not hold."""
@@ -75,7 +78,7 @@ def _resolve(names: Iterable[str], known: dict[str, Invariant], *, arguments: in
         if not _takes(known[name].check, arguments):
             takes = "(view, facts)" if arguments == 2 else "(view)"
             moment = "scope" if arguments == 2 else "a constraint or success criterion"
-            raise AgentInvalid(name, f"an invariant used as {moment} takes {takes}")
+            raise InvariantInvalid(name, f"used as {moment} it takes {takes}")
     return tuple(found)
 
 

@@ -15,20 +15,16 @@ import anyio
 import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from converge.agent import Agent
-from converge.effect import Effect
 from converge.errors import JobAbandoned
-from converge.invariant import Invariants
 from converge.outcome import Outcome
 from converge.pool import Pool
 from converge.ports import Clock
 from converge.schedule import Activate, Commit, Done, Lockstep
 from converge.stop import Stop, StopReason
 from converge.trace import Event, Trace
-from converge.view import UNRESTRICTED, View
 from converge.writer import Writer
 
-Begin = Callable[[], Awaitable[tuple[Lockstep, Writer, Commit | None]]]
+Begin = Callable[[], Awaitable[tuple[Lockstep, Writer]]]
 
 
 class Job:
@@ -134,27 +130,25 @@ class Job:
             self._ended.set()
             self._news.set()
 
-    async def _drive(self, machine: Lockstep, writer: Writer, first: Commit | None) -> Outcome:
+    async def _drive(self, machine: Lockstep, writer: Writer) -> Outcome:
         self._trace, self._first_event = machine.trace, machine.first_event
         async with anyio.create_task_group() as actors:
             actors.start_soon(writer.run)
             try:
-                outcome = await self._until_stopped(machine, writer, first)
+                outcome = await self._until_stopped(machine, writer)
             finally:
                 writer.close()
         return outcome
 
-    async def _until_stopped(self, machine: Lockstep, writer: Writer, first: Commit | None) -> Outcome:
+    async def _until_stopped(self, machine: Lockstep, writer: Writer) -> Outcome:
         assert self._scope is not None
         results, inbox = anyio.create_memory_object_stream[Done](inf)
         actor = _MergeActor(machine, writer, self._clock, self._tell)
         with results, inbox:
             try:
-                await actor.keep(first)
                 async with anyio.create_task_group() as tasks:
-                    pool = Pool(tasks, results, self._clock, _checked(machine), self._max_emissions)
+                    pool = Pool(tasks, results, self._clock, machine.invariants.reject, self._max_emissions)
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
-                        await anyio.lowlevel.checkpoint_if_cancelled()
                         await actor.run(pool, inbox)
                     tasks.cancel_scope.cancel()
                 if actor.stop is None:
@@ -196,6 +190,7 @@ class _MergeActor:
     async def run(self, pool: Pool, inbox: MemoryObjectReceiveStream[Done]) -> None:
         """Go on until the machine says stop."""
         while True:
+            await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled job calls no further agent
             for command in self._commands():
                 if isinstance(command, Activate):
                     pool.submit(command.activations)
@@ -207,12 +202,11 @@ class _MergeActor:
             self.machine.receive(await inbox.receive())
             self._drain(inbox)
 
-    async def keep(self, commit: Commit | None) -> None:
+    async def keep(self, commit: Commit) -> None:
         """Commit; a cancellation waits until it is known whether the store has it."""
-        if commit is not None:
-            with anyio.CancelScope(shield=True):
-                await self.writer.commit(commit.cycle)
-            self.tell()
+        with anyio.CancelScope(shield=True):
+            await self.writer.commit(commit.cycle)
+        self.tell()
 
     def interrupt(self, inbox: MemoryObjectReceiveStream[Done], reason: StopReason, detail: str = "") -> None:
         """Have the machine stop with what has ended so far."""
@@ -250,15 +244,3 @@ def _alone(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def _checked(machine: Lockstep) -> Callable[[Agent, View, Effect], None]:
-    """Return the check of the root intent's scope, which each activation makes on its own effect."""
-    invariants: Invariants = machine.invariants
-
-    def check(agent: Agent, view: View, effect: Effect) -> None:
-        if invariants.scope:
-            whole = View(machine.context, view.round, UNRESTRICTED)
-            invariants.reject(agent.name, whole, tuple(emission.fact for emission in effect.emissions))
-
-    return check

@@ -51,19 +51,33 @@ def _fact(path: str, number: int, line: bytes, kinds: Mapping[str, Kind]) -> Fac
         data: Any = json.loads(line, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise refuse("it is not UTF-8 text") from error
+    except json.JSONDecodeError as error:
+        raise refuse(f"not JSON: {error.msg[0].lower()}{error.msg[1:]} at column {error.colno}") from error
     except (ValueError, RecursionError) as error:
-        raise refuse(f"not JSON: {error}") from error
-    if not isinstance(data, dict) or not {"kind", "fact"} <= data.keys() <= {"kind", "fact", "version"}:
-        raise refuse('a line is {"kind": "...", "fact": {...}}, with "version" where it is not 1')
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise refuse(f"not JSON: {reason}") from error
+    if not _is_line(data):
+        raise refuse('a line is {"kind": "...", "fact": {...}}, with "version": 2 where it is not the first')
     label = data["kind"] if data.get("version", 1) == 1 else f"{data['kind']}@{data['version']}"
     if label not in kinds:
-        near = get_close_matches(str(label), list(kinds), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the kinds here are {', '.join(sorted(kinds))}"
-        raise refuse(f"unknown kind {label!r}: {hint}")
+        raise refuse(f"unknown kind {label!r}: {_hint(label, kinds)}")
     try:
         return identified(kinds[label].load(data["fact"]))[0]  # type: ignore[no-any-return]
     except (FactInvalid, FactTooLarge) as error:
         raise refuse(str(error)) from error
+
+
+def _is_line(data: object) -> bool:
+    if not isinstance(data, dict) or not {"kind", "fact"} <= data.keys() <= {"kind", "fact", "version"}:
+        return False
+    return isinstance(data["kind"], str) and isinstance(data.get("version", 1), int)
+
+
+def _hint(label: str, kinds: Mapping[str, Kind]) -> str:
+    if near := get_close_matches(label, list(kinds), n=1):
+        return f"did you mean {near[0]}?"
+    declared = sorted(kinds.keys() - {"Invalidation"})
+    return f"the kinds here are {', '.join(declared)}" if declared else "no agent here declares a kind"
 
 
 def _refuse_constant(name: str) -> None:

@@ -4,7 +4,7 @@ An id is the kind's label and a digest of the canonical content. Nothing else ma
 no author, no arrival order.
 """
 
-__all__ = ["MAX_FACT_BYTES", "Kind", "Policy"]
+__all__ = ["MAX_FACT_BYTES", "Kind", "Policy", "problems_of"]
 
 from functools import cached_property
 from hashlib import blake2b
@@ -32,6 +32,8 @@ class Kind:
         self.cls, self.name, self.version, self.key, self.policy = cls, name, version, key, policy
         self.label = name if version == 1 else f"{name}@{version}"
         self.digested = True
+        self._fields: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
+        self._reads_back = False
         self._check()
 
     def __repr__(self) -> str:
@@ -58,14 +60,15 @@ class Kind:
                 fact = self.load(normalized(from_json(body)))
                 body = self._serializer.encode(fact)
         except (PydanticSerializationError, ValueError) as error:
-            reason = str(error).rpartition("ValueError: ")[2]  # without the driver's account of who called whom
-            raise FactInvalid(self.label, [("", reason)]) from error
+            raise FactInvalid(self.label, [self._unwritable(fact, error)]) from error
         if len(body) > MAX_FACT_BYTES:
             raise FactTooLarge(self.label, len(body), MAX_FACT_BYTES)
         if self.keyed:
             self._check_key(fact)
+        if not self._reads_back:
+            self._check_reads_back(fact, body)
         if self._serializer.loose:
-            fact = self.cls.__pydantic_validator__.validate_json(body)  # type: ignore[attr-defined]
+            fact = self.load(from_json(body))
         return fact, f"{self.label}:{blake2b(body, digest_size=16).hexdigest()}", body
 
     def load(self, content: object) -> Any:
@@ -75,12 +78,33 @@ class Kind:
         try:
             return self.cls.__pydantic_validator__.validate_python(content)  # type: ignore[attr-defined]
         except ValidationError as error:
-            raise FactInvalid(self.label, _problems(error)) from error
+            raise FactInvalid(self.label, problems_of(error)) from error
 
     @cached_property
     def _serializer(self) -> CanonicalSerializer:
         rebuild_dataclass(self.cls, raise_errors=True)
         return CanonicalSerializer(self.cls.__pydantic_core_schema__)  # type: ignore[attr-defined]
+
+    def _unwritable(self, fact: Any, error: Exception) -> tuple[str, str]:
+        """Name the field that JSON cannot hold, in words that are not the encoder's own."""
+        for name in self._fields:
+            value = getattr(fact, name)
+            if isinstance(value, str) and not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+                return name, "its text holds half of a character (a lone surrogate), which UTF-8 cannot write"
+        return "", str(error).rpartition("ValueError: ")[2].removeprefix("Error serializing to JSON: ")
+
+    def _check_reads_back(self, fact: Any, body: bytes) -> None:
+        """Refuse, at its first fact, a kind that a store could not give back: its content would change or be lost."""
+        try:
+            again = self.load(from_json(body))
+            lost = [] if self._serializer.loose else [f for f in self._fields if getattr(again, f) != getattr(fact, f)]
+            same = self._serializer.encode(again) == body
+        except FactInvalid as error:
+            raise KindInvalid(self.label, f"it does not read back from its own JSON ({error}): {_LEAVE_OUT}") from error
+        if lost or not same:
+            where = f"field {lost[0]}" if lost else "a validator changes it again"
+            raise KindInvalid(self.label, f"it does not read back from its own JSON as it was ({where}): {_LEAVE_OUT}")
+        self._reads_back = True
 
     def _check_key(self, fact: Any) -> None:
         try:
@@ -91,7 +115,10 @@ class Kind:
             ) from error
 
     def _check(self) -> None:
-        fields: dict[str, Any] = self.cls.__dataclass_fields__  # type: ignore[attr-defined]
+        fields = self._fields
+        excluded = [name for name, field in self.cls.__pydantic_fields__.items() if field.exclude]  # type: ignore[attr-defined]
+        if excluded and self.cls.__module__ != "converge.intent":
+            raise KindInvalid(self.label, f"field {excluded[0]!r} is excluded from its JSON and would be lost")
         if unknown := [field for field in self.key if field not in fields]:
             raise KindInvalid(self.label, f"key names {unknown[0]!r}, which is not a field: it has {', '.join(fields)}")
         if self.policy not in get_args(Policy):
@@ -102,5 +129,19 @@ class Kind:
             raise KindInvalid(self.name, "a name is made of letters, digits, '.', '-' and '_'")
 
 
-def _problems(error: ValidationError) -> list[tuple[str, str]]:
-    return [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]
+_LEAVE_OUT = "leave out aliases, computed fields, own serializers, secrets and validators that change valid values"
+
+
+def problems_of(error: ValidationError) -> list[tuple[str, str]]:
+    """Return each field that does not fit and why, in a few words."""
+    return [(".".join(map(str, item["loc"])), _problem(item)) for item in error.errors(include_url=False)]
+
+
+def _problem(item: Any) -> str:
+    match item["type"]:
+        case "missing":
+            return "is missing"
+        case "unexpected_keyword_argument":
+            return "there is no such field"
+        case _:
+            return str(item["msg"])

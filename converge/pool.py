@@ -23,6 +23,7 @@ from converge.agent import Agent, Retry
 from converge.effect import Effect
 from converge.errors import AgentTimeout, ForeignEmission, TooManyEmissions
 from converge.fact import Assertion, Fact
+from converge.isolation import Isolated
 from converge.ports import Clock
 from converge.schedule import Activation, Done
 from converge.view import View
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying
 
 _TURN_SECONDS = 0.01  # after which a worker whose agents never wait lets everybody else have a turn
-Check = Callable[[Agent, View, Effect], None]
+Check = Callable[[View, Effect], None]
 
 
 class Pool:
@@ -87,7 +88,7 @@ class Pool:
         effect: Effect | None = None
         error: BaseException | None = None
         try:
-            effect = await self._attempts(activation, attempts)
+            effect = await Isolated(self._attempts(activation, attempts))
         except (Exception, SystemExit) as raised:  # a tool that calls exit() ends its activation, not the process
             error = raised
         except anyio.get_cancelled_exc_class() as raised:
@@ -116,7 +117,7 @@ class Pool:
         else:
             emitted = await self._emitted_in_time(agent, view, agent.timeout)
         effect = seal(agent, view, emitted)
-        self._check(agent, view, effect)
+        self._check(view, effect)
         return effect
 
     async def _emitted_in_time(self, agent: Agent, view: View, seconds: float) -> list[object]:

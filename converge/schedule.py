@@ -12,11 +12,14 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from converge.agent import Agent
 from converge.effect import Effect
-from converge.errors import ForeignPremise
+from converge.errors import FactInvalid, ForeignPremise
 from converge.fact import Fact, Failure, kind_of
 from converge.invariant import Invariants
+from converge.kind import problems_of
 from converge.merge import Growth, fresh, merge, premises
 from converge.progress import Eligible, Progress
 from converge.snapshot import Cycle, Snapshot
@@ -90,31 +93,32 @@ class Lockstep:
         self._refusals: dict[int, Exception] = {}  # what an agent's `accepts` raised
         self._reading, self._whole = 0, False
         self._exhausted: str | None = None
+        self._first: Commit | None = None
         self._warned = {event.agent or event.text for event in self.trace if isinstance(event, Warned)}
         self._commits = job.cycles
         self._committed = self._lengths() if job.cycles else (1, 1, 0)  # the intent is in the job's header
 
     # --- what the shell tells the machine -----------------------------------------------------------------------
 
-    def start(self, facts: Iterable[Fact], now: float) -> Commit:
+    def start(self, facts: Iterable[Fact], now: float) -> None:
         """Begin from the root intent and some facts."""
         growth = premises(self.context, self._checked(facts), 0)
         self.trace.record(JobStarted, now, self.job.job_id, self.context.intent.objective, growth.facts)
         self._progress.begin()
         self._progress.wake(growth.kinds | {kind_of(self.context.intent).label}, 0)
-        return self._commit(growth, (), now)
+        self._first = self._commit(growth, (), now)
 
-    def resume(self, facts: Iterable[Fact], now: float) -> Commit | None:
+    def resume(self, facts: Iterable[Fact], now: float) -> None:
         """Go on from the snapshot, with facts given late one round above the highest so far."""
         self._progress.restore()
         round = self.context.highest + 1
         growth = premises(self.context, self._checked(facts), round)
         if not growth and not self._progress:
-            return None
+            return
         self.trace.record(JobResumed, now, self.job.job_id, self._commits, growth.facts)
         relabelled = self._progress.wake_relabelled(growth)
         self._progress.wake(growth.kinds, round)
-        return self._commit(growth, relabelled, now)
+        self._first = self._commit(growth, relabelled, now)
 
     def receive(self, done: Done) -> None:
         """Take the end of one activation; it is merged when its round is complete."""
@@ -148,11 +152,14 @@ class Lockstep:
         """Return what is to be done now; nothing while the round is open."""
         if self._open:
             return ()
-        commands: list[Command] = []
+        commit, self._first = self._first, None
         if self._landed:
-            commands.append(self._merge_round(now))
+            commit = self._merge_round(now)
+        commands: list[Command] = [] if commit is None else [commit]
         if self.stop is None:
             started = self._start_round(now)
+            if commit is not None:  # what is reserved is durable before it is spent: a crash gives nothing back
+                commit.cycle.spend = self.spend
             if started:
                 return (*commands, Activate(started))
         unread = tuple(Unread(*item) for item in self._progress.unread())
@@ -340,4 +347,5 @@ class Lockstep:
 
 def _text(error: BaseException | None) -> str:
     """Return an error's text as something that can be written down, whatever a foreign library put into it."""
-    return str(error).encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]
+    said = FactInvalid(error.title, problems_of(error)) if isinstance(error, ValidationError) else error
+    return str(said).encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]

@@ -53,6 +53,11 @@ class Wiring:
         kinds: dict[str, Kind] = {}
         for cls in [*(cls for agent in self.agents for cls in agent.kinds), *inputs]:
             kind = kind_of(cls)
+            if cls not in _STATED and kind.label in (kind_of(stated).label for stated in _STATED):
+                raise WiringInvalid(
+                    f"kind {kind.label} is stated by the runtime: name yours otherwise, as in "
+                    f"class {kind.name}(Fact, name='my-{kind.name.lower()}')"
+                )
             if kinds.setdefault(kind.label, kind) is not kind:
                 raise WiringInvalid(
                     f"two classes are the kind {kind.label}: {cls.__module__}.{cls.__qualname__} and another; "

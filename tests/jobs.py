@@ -311,7 +311,8 @@ def play(
     snapshot = Snapshot("law", Context(intent), Trace(), {}, Spend(), budget or intent.budget, 0)
     machine = Lockstep(wiring, Invariants(intent, invariants), snapshot)
     header = JobHeader("law", 0.0, _content(intent))
-    return _perform_all(Play(machine, header, []), machine.start(facts, 0.0), ends)
+    machine.start(facts, 0.0)
+    return _perform_all(Play(machine, header, []), ends)
 
 
 def go_on(
@@ -330,7 +331,8 @@ def go_on(
         snapshot.budget = budget
     machine = Lockstep(wiring, Invariants(snapshot.context.intent, invariants), snapshot)
     after = Play(machine, before.header, list(before.bodies), list(before.effects))
-    return _perform_all(after, machine.resume(facts, 0.0), ends)
+    machine.resume(facts, 0.0)
+    return _perform_all(after, ends)
 
 
 def digests(view: View) -> tuple[str, str, str]:
@@ -354,9 +356,7 @@ def perform(activation: Activation) -> Done:
         return Done(activation, None, error)
 
 
-def _perform_all(job: Play, first: Commit | None, ends: Ends) -> Play:
-    if first is not None:
-        job.bodies.append(first.cycle.body())
+def _perform_all(job: Play, ends: Ends) -> Play:
     while job.stop is None:
         for command in job.machine.next(0.0):
             if isinstance(command, Commit):

@@ -365,6 +365,21 @@ async def test_what_has_ended_when_a_job_is_cancelled_is_merged():
     assert asked == ["fast", "slower", "slower"]
 
 
+@pytest.mark.asyncio
+async def test_what_ends_in_the_very_moment_of_cancellation_is_merged():
+    """It was concluded and paid for."""
+
+    @agent(reads=Count, writes=Doubt)
+    def last_word(view: View):
+        job.cancel()
+        return [Doubt(count.n).because(count) for count in view.new(Count)]
+
+    async with Engine([last_word]).start("count", [Count(3)]) as job:
+        outcome = await job.outcome()
+    assert outcome.stop.reason is StopReason.CANCELLED
+    assert outcome.context.live(Doubt) == (Doubt(3),)
+
+
 # --- what engines refuse ---------------------------------------------------------------------------------------------
 
 

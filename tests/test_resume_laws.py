@@ -83,6 +83,25 @@ def test_a_budget_of_facts_refuses_whole_effects_and_nobody_can_tell(plan, facts
     assert told(go_on(job, budget=ENOUGH)) == told(whole)
 
 
+@agent(reads=East, writes=Middle, when="settled")
+def count_easts(view):
+    return Middle(view.count(East))
+
+
+@agent(reads=Middle, writes=East, when="settled")
+def count_middles(view):
+    return East(view.count(Middle))
+
+
+@pytest.mark.parametrize("name", ["activations", "facts"])
+def test_settled_agents_that_read_each_other_are_never_cut_apart(name):
+    """All of a level read one round or none does: one that came later would see what the other had concluded."""
+    agents = [count_easts, count_middles]
+    whole = play(agents)
+    for k in range(whole.spend.activations):
+        assert told(go_on(play(agents, budget=Budget(**{name: k})), budget=ENOUGH)) == told(whole)
+
+
 @given(plans(), given_facts())
 @settings(max_examples=50)
 def test_resuming_a_job_with_nothing_to_do_adds_nothing(plan, facts):

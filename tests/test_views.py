@@ -104,6 +104,14 @@ def test_what_an_agent_was_given_never_changes(agents, facts):
     assert [activation.agent.name for activation, given in before if read(activation) != given] == []
 
 
+def test_a_new_view_sees_what_was_merged_since():
+    """A round that is still open may be looked at; what came into it later is in the next view of it."""
+    context = begun(North(1))
+    assert len(outside(context).all(North)) == 1
+    premises(context, [North(2)], 0)
+    assert len(outside(context).all(North)) == 2
+
+
 def test_asking_does_not_change_the_answer():
     """Reading notes evidence and nothing else: a view asked twice answers twice the same."""
     context = begun(North(1), North(2))

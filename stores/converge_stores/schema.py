@@ -8,7 +8,8 @@ __all__ = ["APPLICATION_ID", "MIGRATIONS", "VERSION"]
 
 APPLICATION_ID = 0x436F6E76  # "Conv"
 
-_FIRST = """
+_FIRST = (
+    """
 CREATE TABLE cycles (
     job_id TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -19,21 +20,24 @@ CREATE TABLE cycles (
     body TEXT NOT NULL,
     digest TEXT NOT NULL,
     PRIMARY KEY (job_id, number)
-) STRICT;
-
+) STRICT
+""",
+    """
 CREATE VIEW jobs AS
 SELECT header.job_id, header.at AS created, last.at AS updated, json_extract(header.body, '$.objective') AS objective,
        last.number AS cycles, last.round, last.facts, last.stop
 FROM (SELECT job_id, max(number) AS number FROM cycles GROUP BY job_id) AS head
 JOIN cycles AS header ON header.job_id = head.job_id AND header.number = 0
-JOIN cycles AS last ON last.job_id = head.job_id AND last.number = head.number;
-
+JOIN cycles AS last ON last.job_id = head.job_id AND last.number = head.number
+""",
+    """
 CREATE VIEW facts AS
 SELECT cycles.job_id, cycles.number AS cycle, json_extract(cycles.body, '$.base') + each.key AS position,
        json_extract(each.value, '$[0]') AS id, json_extract(each.value, '$[1]') AS round,
        json_extract(each.value, '$[2]') AS content
-FROM cycles, json_each(cycles.body, '$.facts') AS each WHERE cycles.number > 0;
-
+FROM cycles, json_each(cycles.body, '$.facts') AS each WHERE cycles.number > 0
+""",
+    """
 CREATE VIEW supports AS
 SELECT cycles.job_id, cycles.number AS cycle, json_extract(each.value, '$[0]') AS position,
        json_extract(cycles.body, '$.sources[' || json_extract(each.value, '$[1]') || '][0]') AS agent,
@@ -42,8 +46,10 @@ SELECT cycles.job_id, cycles.number AS cycle, json_extract(each.value, '$[0]') A
            WHEN 'array' THEN json_extract(each.value, '$[3]')
            ELSE json_extract(cycles.body, '$.given[' || json_extract(each.value, '$[3]') || ']')
        END AS evidence
-FROM cycles, json_each(cycles.body, '$.supports') AS each WHERE cycles.number > 0;
-"""
+FROM cycles, json_each(cycles.body, '$.supports') AS each WHERE cycles.number > 0
+""",
+)
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)  # the script at place n brings a file from version n to n + 1
+# The statements at place n bring a file from version n to n + 1.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
 VERSION = len(MIGRATIONS)

@@ -14,6 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from converge.errors import JobExists, JobUnknown, StoreConflict, StoreForeign, StoreTooNew, StoreUnavailable
 from converge.ports import CycleRow, JobHeader, JobSummary, StoredJob
 from converge_stores.schema import APPLICATION_ID, MIGRATIONS, VERSION
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 _INSERT = "INSERT INTO cycles (job_id, number, at, round, facts, stop, body, digest) VALUES "
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
+_SWITCH_ATTEMPTS, _SWITCH_SECONDS = 100, 0.02
+_ADVICE = {  # what the driver says -> what it means and what to do
+    "readonly": "it cannot be written (attempt to write a readonly database): make it and its folder writable",
+    "unable to open": "it cannot be opened: make its folder writable, or choose another path",
+    "locked": "another process keeps it locked (database is locked): try again when that one is done",
+    "disk is full": "the disk is full: make room, then resume the job",
+}
 
 
 class SQLiteStore:
@@ -42,8 +51,7 @@ class SQLiteStore:
         """Open the file, make or bring its tables up to date, and refuse a foreign or newer one."""
         import aiosqlite  # here and not above: `import converge` must not load a driver
 
-        self._refuse_impossible()
-        is_new = not self.path.exists()
+        self._make_ready()
         async with self._errors():
             connection = await aiosqlite.connect(self.path, isolation_level=None)
             try:
@@ -51,8 +59,6 @@ class SQLiteStore:
             except BaseException:
                 await connection.close()
                 raise
-        if is_new:
-            self.path.chmod(0o600)  # facts and prompts are private
         self._connection = connection
 
     async def close(self) -> None:
@@ -132,32 +138,56 @@ class SQLiteStore:
         return self._connection
 
     async def _prepare(self, connection: "aiosqlite.Connection") -> None:
-        application, version, tables = await self._identity(connection)
+        await connection.execute_fetchall("PRAGMA busy_timeout = 5000")
+        await connection.execute_fetchall("BEGIN IMMEDIATE")  # two that open a new file must not both fill it
+        try:
+            version = await self._known_version(connection)
+            for number in range(version, VERSION):
+                for statement in (*MIGRATIONS[number], f"PRAGMA user_version = {number + 1}"):
+                    await connection.execute_fetchall(statement)
+            await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
+        except BaseException:
+            await connection.execute_fetchall("ROLLBACK")
+            raise
+        await connection.execute_fetchall("COMMIT")
+        # WAL with NORMAL survives the end of the process at any moment; a power cut may lose the newest cycles.
+        await self._in_wal(connection)
+        await connection.execute_fetchall("PRAGMA synchronous = NORMAL")
+
+    async def _known_version(self, connection: "aiosqlite.Connection") -> int:
+        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+        found = [list(await connection.execute_fetchall(query)) for query in queries]
+        application, version, tables = (rows[0][0] for rows in found)
         if application != APPLICATION_ID and (application or version or tables):
             raise StoreForeign(str(self.path), "another program's SQLite file")
         if version > VERSION:
             raise StoreTooNew(str(self.path), version, VERSION)
-        # WAL with NORMAL survives the end of the process at any moment; a power cut may lose the newest cycles.
-        for pragma in ("busy_timeout = 5000", "journal_mode = WAL", "synchronous = NORMAL"):
-            await connection.execute_fetchall(f"PRAGMA {pragma}")
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            await connection.executescript(
-                f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {APPLICATION_ID}; "
-                f"PRAGMA user_version = {number}; COMMIT;"
-            )
+        return int(version)
 
-    async def _identity(self, connection: "aiosqlite.Connection") -> tuple[int, int, int]:
-        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-        application, version, tables = [list(await connection.execute_fetchall(query)) for query in queries]
-        return application[0][0], version[0][0], tables[0][0]
+    async def _in_wal(self, connection: "aiosqlite.Connection") -> None:
+        """Switch to WAL; while another one that opens the file is switching, SQLite refuses without waiting."""
+        for _ in range(_SWITCH_ATTEMPTS):
+            try:
+                await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                await anyio.sleep(_SWITCH_SECONDS)
+            else:
+                return
+        await connection.execute_fetchall("PRAGMA journal_mode = WAL")
 
-    def _refuse_impossible(self) -> None:
+    def _make_ready(self) -> None:
+        """Make the file, for its owner alone: facts and prompts are private, and SQLite's side files take its mode."""
+        if str(self.path) == ":memory:":
+            raise StoreUnavailable(":memory:", "it is not a file: leave store= out to keep jobs in memory")
         if self.path.is_dir():
             raise StoreUnavailable(str(self.path), "it is a directory: name a file")
         if not self.path.parent.is_dir():
             raise StoreUnavailable(str(self.path), f"the folder {self.path.parent} does not exist: make it first")
-        if self.path.exists() and not os.access(self.path, os.W_OK):
-            raise StoreUnavailable(str(self.path), "it is read-only: make it writable or choose another path")
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            why = f"{(error.strerror or str(error)).lower()}: make it writable or choose another path"
+            raise StoreUnavailable(str(self.path), why) from error
 
     @asynccontextmanager
     async def _errors(self) -> AsyncIterator[None]:
@@ -169,7 +199,8 @@ class SQLiteStore:
         except sqlite3.DatabaseError as error:
             if "not a database" in str(error):
                 raise StoreForeign(str(self.path), "not an SQLite file") from error
-            raise StoreUnavailable(str(self.path), str(error)) from error
+            advice = next((text for said, text in _ADVICE.items() if said in str(error)), str(error))
+            raise StoreUnavailable(str(self.path), advice) from error
 
 
 def chained(previous: str, body: str) -> str:

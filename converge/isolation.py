@@ -1,0 +1,36 @@
+"""Context variables of one activation are its own.
+
+A worker runs many agents one after the other in one task. What one of them sets (a `ContextVar`, the precision of
+`decimal`) must not be seen by whoever the same worker runs next: facts would depend on who ran where.
+"""
+
+__all__ = ["Isolated"]
+
+from collections.abc import Coroutine, Generator
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Isolated(Generic[T]):
+    """Await a coroutine in a copy of the current context: each of its steps runs there, in the same task."""
+
+    __slots__ = ("_context", "_coroutine")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine, self._context = coroutine, copy_context()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        step: Any = self._coroutine.send
+        value: Any = None
+        while True:
+            try:
+                waited = self._context.run(step, value)
+            except StopIteration as ended:
+                return ended.value  # type: ignore[no-any-return]
+            try:
+                value = yield waited
+                step = self._coroutine.send
+            except BaseException as error:  # a cancellation: the coroutine decides what becomes of it
+                step, value = self._coroutine.throw, error
