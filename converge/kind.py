@@ -97,7 +97,7 @@ class Kind:
         """Refuse, at its first fact, a kind that a store could not give back: its content would change or be lost."""
         try:
             again = self.load(from_json(body))
-            lost = [] if self._serializer.loose else [f for f in self._fields if getattr(again, f) != getattr(fact, f)]
+            lost = [] if self._serializer.loose else [f for f in self._written if getattr(again, f) != getattr(fact, f)]
             same = self._serializer.encode(again) == body
         except FactInvalid as error:
             raise KindInvalid(self.label, f"it does not read back from its own JSON ({error}): {_LEAVE_OUT}") from error
@@ -116,7 +116,8 @@ class Kind:
 
     def _check(self) -> None:
         fields = self._fields
-        excluded = [name for name, field in self.cls.__pydantic_fields__.items() if field.exclude]  # type: ignore[attr-defined]
+        self._written = [name for name, field in self.cls.__pydantic_fields__.items() if not field.exclude]  # type: ignore[attr-defined]
+        excluded = [name for name in fields if name not in self._written]
         if excluded and self.cls.__module__ != "converge.intent":
             raise KindInvalid(self.label, f"field {excluded[0]!r} is excluded from its JSON and would be lost")
         if unknown := [field for field in self.key if field not in fields]:

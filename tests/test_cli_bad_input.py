@@ -310,7 +310,7 @@ def test_a_target_without_an_intent_asks_for_one(cli: Cli):
     [
         ("{", "not JSON"),
         ("[]", "it is an object"),
-        ("{}", "objective: Field required"),
+        ("{}", "objective: is missing"),
         ('{"objectiv": "x"}', "did you mean objective?"),
         ('{"objective": 5}', "objective: Input should be a valid string"),
         ('{"objective": "x", "budget": 5}', "its budget is an object"),
@@ -439,7 +439,7 @@ def test_a_store_that_is_read_only_is_refused(cli: Cli, shut_folder: Path):
     ran = run_on(cli, shut_folder / "jobs.db")
     assert ran.code == 10
     assert f"{shut_folder}/jobs.db cannot be used: " in ran.sentence
-    assert "read" in ran.sentence
+    assert "make it writable" in ran.sentence
     assert (shut_folder / "jobs.db").read_bytes() == before
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 import unicodedata
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -488,3 +490,34 @@ def test_a_kind_can_extend_another():
     assert body_of(Grave("late", 3, "rain")) == '{"cause":"rain","name":"late","severity":3}'
     assert kind_of(Grave).label == "Grave"
     assert Grave("late", 3, "rain") != Risk("late", 3)
+
+
+def test_a_budget_is_no_part_of_what_a_root_intent_says():
+    """More budget is not another intent, and the first intent of a process may have one of its own."""
+    code = "from converge import Budget, RootIntent, id_of; print(id_of(RootIntent('x', budget=Budget(rounds=3))))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == id_of(RootIntent("x"))
+
+
+def test_a_kind_that_would_not_read_back_is_refused_at_its_first_fact():
+    """What a store could not give back as it was must not be kept in the first place."""
+
+    class Hidden(Fact):
+        word: pydantic.SecretStr
+
+    class Renamed(Fact):
+        word: str = pydantic.Field(alias="w")
+
+    with pytest.raises(KindInvalid, match="field word"):
+        id_of(Hidden(word="x"))  # type: ignore[arg-type]
+    with pytest.raises(KindInvalid, match="read back"):
+        id_of(Renamed(w="x"))
+
+
+def test_a_field_left_out_of_the_json_is_refused_when_the_class_is_made():
+    """It would be lost on the first resume."""
+    with pytest.raises(KindInvalid, match="'note' is excluded"):
+
+        class Lossy(Fact):
+            word: str
+            note: str = pydantic.Field(default="", exclude=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from converge import Budget, Engine, Fact, Invariant, RootIntent, StopReason, View, agent, invariant, run
-from converge.errors import AgentInvalid, InvariantUnknown
+from converge.errors import InvariantInvalid, InvariantUnknown
 from converge.invariant import Invariants
 from converge.trace import ActivationFailed
 from tests.jobs import go_on, play
@@ -74,15 +74,27 @@ def test_a_scope_is_not_checked_unless_the_intent_names_it():
 
 
 def test_a_scope_sees_the_view_the_effect_was_made_from():
-    """A pure function of the effect and its own view: what others write in the same round is not in it."""
-    seen: list[tuple[int, ...]] = []
+    """A pure function of the effect and the agent's own view: it may read what the agent may, and of its round."""
+    seen: list[tuple[Fact, ...]] = []
 
     @invariant
     def watch(view: View, facts: tuple[Fact, ...]) -> None:
-        seen.append(tuple(deal.price for deal in view.all(Deal)))
+        seen.append(view.all(Offer))
 
     run(Engine([strike_deals, haggle], invariants=[watch]), RootIntent("deals", scope=("watch",)), [Offer(10)])
-    assert seen == [(), ()]
+    assert seen == [(Offer(10),), (Offer(10),)]
+
+
+def test_a_scope_that_looks_past_the_agents_view_has_not_been_kept():
+    """What others write in the same round would make the verdict depend on timing."""
+
+    @invariant
+    def nosy(view: View, facts: tuple[Fact, ...]) -> bool:
+        return not view.all(Deal)
+
+    outcome = run(Engine([strike_deals], invariants=[nosy]), RootIntent("deals", scope=("nosy",)), [Offer(10)])
+    assert outcome.stop.reason is StopReason.AGENT_FAILED
+    assert "UndeclaredRead" in str(outcome.stop)
 
 
 def test_an_agent_rejected_once_is_tried_again_on_growth():
@@ -206,9 +218,9 @@ def test_a_name_the_engine_was_not_given_is_refused_before_anything_runs(moment:
 
 def test_a_rule_that_takes_too_little_for_its_moment_is_refused():
     """A scope is asked about the facts of an effect as well."""
-    with pytest.raises(AgentInvalid, match=r"some_deal.*scope takes \(view, facts\)"):
+    with pytest.raises(InvariantInvalid, match=r"some_deal.*scope it takes \(view, facts\)"):
         Invariants(RootIntent("deals", scope=("some_deal",)), RULES)
-    with pytest.raises(AgentInvalid, match=r"affordable.*takes \(view\)"):
+    with pytest.raises(InvariantInvalid, match=r"affordable.*it takes \(view\)"):
         Invariants(RootIntent("deals", success=("affordable",)), RULES)
 
 

@@ -1,6 +1,7 @@
 """A job cut at any cycle and resumed is the job that was never cut: nobody is starved, nobody runs twice."""
 
 import asyncio
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,6 +60,17 @@ def test_a_job_cut_after_every_cycle_goes_on_as_if_it_had_not_been(plan, facts):
     for k in range(1, whole.spend.rounds + 1):
         job = go_on(job, budget=Budget(rounds=k))
     assert told(go_on(job, budget=ENOUGH)) == told(whole)
+
+
+@given(plans(), given_facts())
+@settings(max_examples=40)
+def test_a_job_that_crashed_after_any_commit_goes_on_as_if_it_had_not(plan, facts):
+    """Whatever rows a store still has, from the first on, a resume comes to the same end."""
+    agents = agents_of(plan)
+    whole = play(agents, facts)
+    for kept in range(1, len(whole.bodies)):
+        crashed = dataclasses.replace(whole, bodies=whole.bodies[:kept])
+        assert told(go_on(crashed)) == told(whole)
 
 
 @given(plans(), given_facts(), st.lists(st.integers(0, 12), max_size=4))
