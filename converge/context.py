@@ -142,6 +142,8 @@ class Context:
         self._first: list[int] = []  # fact -> its first support; nearly all facts have no other
         self._more: dict[int, list[int]] = {}
         self._known_supports: dict[tuple[int, int, Any, int], int] = {}  # of facts that have several
+        self._nodes: dict[Given, Given] = {}
+        self._view_digests: dict[tuple[frozenset[str], int], str] = {}
         self._labels: dict[int, Labels] = {}
         self.unsettling: list[int] = []  # the rounds that hold a marker, a replaced support or a circle
         self.add(intent, 0)
@@ -158,6 +160,7 @@ class Context:
                 self.log(kind_of(fact)).move(self.facts[known], self.rounds[known], round)
                 self.rounds[known] = round
             return False
+        self._view_digests.clear()
         self.position[fact_id] = len(self.facts)
         self.facts.append(fact)
         self.rounds.append(round)
@@ -169,11 +172,15 @@ class Context:
             self._unsettle(round)
         return True
 
+    def node(self, given: Given) -> Given:
+        """Return the one evidence node that stands for everything equal to `given`."""
+        return self._nodes.setdefault(given, given)
+
     def support(self, fact: int, source: Source, round: int, evidence: tuple[int, ...] | Given) -> bool:
-        """Add one derivation of the fact at a position and say whether it is new."""
+        """Add one derivation of the fact at a position and say whether it is new. A Given comes from `node`."""
         number = self.number(source)
         # A replacing agent that draws the same conclusion again must be seen to have drawn it in this activation.
-        known = (fact, number, evidence, round if source.replaces else -1)
+        known = (fact, number, _named(evidence), round if source.replaces else -1)
         first = self._first[fact]
         if first < 0:
             self._first[fact] = len(self.supports)
@@ -310,6 +317,14 @@ class Context:
         """Return the digest of all fact ids."""
         return digest_of(id_of(fact) for fact in self._digested(upto))
 
+    def view_digest(self, kinds: frozenset[str], upto: int) -> str:
+        """Return the digest of the facts of some kinds; many agents that fail on one round share it."""
+        if (kinds, upto) not in self._view_digests:
+            logs = [self.kinds[label] for label in kinds if label in self.kinds]
+            ids = (id_of(fact) for log in logs for fact in log.between(-1, upto))
+            self._view_digests[kinds, upto] = digest_of([id_of(self.intent), *ids])
+        return self._view_digests[kinds, upto]
+
     def live_digest(self, upto: int) -> str:
         """Return the digest of the ids of live and disputed facts."""
         labels = self.labels(upto)
@@ -344,7 +359,7 @@ class Context:
 
     def _name(self, support: Support) -> tuple[int, int, Any, int]:
         replaces = self.sources[support.source].replaces
-        return (support.fact, support.source, support.evidence, support.round if replaces else -1)
+        return (support.fact, support.source, _named(support.evidence), support.round if replaces else -1)
 
     def _members(self, given: Given) -> tuple[int, ...]:
         members = set(given.picks)
@@ -383,6 +398,11 @@ class Context:
         labels = label(len(self.facts) + len(nodes), supports, markers)
         reason = [counted[index] if 0 <= index < len(counted) else -1 for index in labels.reason]
         return labels._replace(reason=reason)
+
+
+def _named(evidence: tuple[int, ...] | Given) -> Any:
+    """Return what evidence is compared by: a node may stand for very many facts and is one object."""
+    return id(evidence) if isinstance(evidence, Given) else evidence
 
 
 def _label(labels: Labels | None, fact: int) -> int:

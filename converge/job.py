@@ -171,6 +171,7 @@ class Job:
             spend=machine.spend,
             missing=machine.missing(),
             cycles=machine.cycles,
+            errors=dict(machine.errors),
         )
 
     def _tell(self) -> None:

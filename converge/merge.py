@@ -62,8 +62,9 @@ def merge(context: Context, effects: Iterable[Effect], round: int) -> Growth:
     for effect in effects:
         for emission in effect.emissions:
             additions.fact(emission.fact, emission.body, round)
+        node = context.node(effect.given)
         for emission in effect.emissions:
-            evidence = effect.given if emission.evidence is None else _positions(context, emission.evidence)
+            evidence = node if emission.evidence is None else _positions(context, emission.evidence)
             additions.support(emission.fact_id, effect.source, round, evidence)
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
         additions.relabels |= context.complete(effect.source, round)

@@ -3,7 +3,7 @@
 __all__ = ["Outcome"]
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from converge.fact import Fact, Failure
@@ -18,7 +18,8 @@ from converge.view import View
 class Outcome:
     """The end of a job. `context` reads everything known; its `live(Kind)` is the answer.
 
-    `missing` names the optional agents that failed. `cycles` counts what was committed.
+    `missing` names the optional agents that failed; `errors` holds, by agent, what was raised in this run by those
+    that still fail, to be looked at or raised. `cycles` counts what was committed.
     """
 
     job_id: str
@@ -28,6 +29,7 @@ class Outcome:
     spend: Spend
     missing: tuple[str, ...] = ()
     cycles: int = 0
+    errors: Mapping[str, BaseException] = dataclasses.field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"<outcome of {self.job_id}: {self.stop}>"

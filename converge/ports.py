@@ -37,11 +37,25 @@ class JobHeader(NamedTuple):
 class CycleRow(Protocol):
     """What one cycle added. `number` counts from 1 without gaps; `stop` is the stop reason of a last row, else None."""
 
-    number: int
-    at: float
-    round: int
-    facts: int
-    stop: str | None
+    @property
+    def number(self) -> int:
+        """Its place among the job's rows, from 1."""
+
+    @property
+    def at(self) -> float:
+        """When it was made, in seconds since the epoch."""
+
+    @property
+    def round(self) -> int:
+        """The round it merged into."""
+
+    @property
+    def facts(self) -> int:
+        """How many facts the job has with it."""
+
+    @property
+    def stop(self) -> str | None:
+        """The stop reason, of a last row."""
 
     def body(self) -> str:
         """Return the row as JSON; computed when it is asked for."""

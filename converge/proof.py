@@ -2,24 +2,29 @@
 
 __all__ = ["Proof", "prove"]
 
+import dataclasses
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from converge.context import OUTSIDE, Context
 from converge.errors import FactNotLive
 from converge.fact import Fact, id_of
 
 
-class Proof(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Proof:
     """One live fact with the proofs of the facts it rests on; `agent` is None for a fact given from outside.
 
-    Printing it shows the tree; a fact that was shown already is named and not unfolded again.
+    Printing it shows the tree; what was shown already is named and not unfolded again.
     """
 
     fact: Fact
     agent: str | None
     round: int
     because: tuple["Proof", ...]
+
+    def __repr__(self) -> str:
+        by = "given" if self.agent is None else f"by {self.agent}, because of {len(self.because)} facts"
+        return f"<proof of {self.fact!r}, {by}; print it to see the tree>"
 
     def premises(self) -> tuple[Fact, ...]:
         """Return the given facts that this one rests on in the end, each once."""
@@ -38,26 +43,31 @@ class Proof(NamedTuple):
 
     def __str__(self) -> str:
         lines: list[str] = []
-        shown: set[str] = set()
+        shown: set[int] = set()  # by identity: the proofs of one tree, and their reasons, are shared
         waiting = [(self, "", "")]
         while waiting:
             proof, first, rest = waiting.pop()
-            fact_id = id_of(proof.fact)
             by = "given" if proof.agent is None else f"{proof.agent}, round {proof.round}"
-            again = fact_id in shown and bool(proof.because)
+            again = id(proof) in shown and bool(proof.because)
             lines.append(f"{first}{proof.fact!r}  [{by}]{' (see above)' if again else ''}")
-            shown.add(fact_id)
-            if not again:
+            shown.add(id(proof))
+            if not again and len(proof.because) > 1 and id(proof.because) in shown:
+                lines.append(f"{rest}└─ the same {len(proof.because)} facts as above")
+            elif not again:
+                shown.add(id(proof.because))
                 waiting += reversed(list(_branches(proof, rest)))
         return "\n".join(lines)
 
 
 def prove(context: Context, fact: Fact, upto: int) -> Proof:
     """Return a proof of a live fact. Raises FactNotLive for one that is unknown, dead or disputed."""
+    if not isinstance(fact, Fact):
+        raise TypeError(f"why() takes a fact, not {fact!r:.80}")
     position = context.position.get(id_of(fact))
     if position is None or not context.is_live(position, upto):
         raise FactNotLive(id_of(fact), known=position is not None)
     proofs: dict[int, Proof] = {}
+    reasons: dict[int, tuple[Proof, ...]] = {}  # by evidence, so that facts that share a node share their reasons
     waiting = [position]
     while waiting:  # a stack instead of recursion: chains may be thousands of facts long
         support = context.reason(waiting[-1], upto)
@@ -68,12 +78,9 @@ def prove(context: Context, fact: Fact, upto: int) -> Proof:
             continue
         place = waiting.pop()
         source = context.sources[support.source]
-        proofs[place] = Proof(
-            context.facts[place],
-            None if source == OUTSIDE else source.agent,
-            support.round,
-            tuple(proofs[rests_on] for rests_on in evidence),
-        )
+        author = None if source == OUTSIDE else source.agent
+        because = reasons.setdefault(id(support.evidence), tuple(proofs[rests_on] for rests_on in evidence))
+        proofs[place] = Proof(context.facts[place], author, support.round, because)
     return proofs[position]
 
 

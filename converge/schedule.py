@@ -10,6 +10,8 @@ __all__ = ["Activate", "Activation", "Commit", "Done", "Lockstep"]
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
+from posixpath import basename
+from traceback import walk_tb
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -87,6 +89,7 @@ class Lockstep:
         self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)  # as agents are to see it
         self.first_event = len(job.trace)
         self.stop: Stop | None = None
+        self.errors: dict[str, BaseException] = {}  # of this run, by agent, as they were raised
         self._progress = Progress(wiring, self.context, job.marks)
         self._open: dict[int, Activation] = {}
         self._landed: dict[int, Done] = {}
@@ -255,6 +258,7 @@ class Lockstep:
         number, agent, view, _ = done.activation
         assert done.effect is not None
         self._progress.completed(number, view.round)
+        self.errors.pop(agent.name, None)
         self.trace.record(Activated, agent.name, view.round, len(done.effect.emissions), done.seconds)
         self._warn_uncited(agent, done.effect)
 
@@ -272,9 +276,12 @@ class Lockstep:
 
     def _fail(self, done: Done, round: int) -> Failure:
         number, agent, view, _ = done.activation
+        assert done.error is not None
         error = type(done.error).__name__
         self._progress.failed(number, round)
-        self.trace.record(ActivationFailed, agent.name, round, error, _text(done.error), done.attempts)
+        self.errors[agent.name] = done.error
+        text = _text(done.error) + _place(done.error, agent)
+        self.trace.record(ActivationFailed, agent.name, round, error, text, done.attempts)
         return Failure(agent=agent.name, view=view.digest(), error=error)
 
     def _warn_uncited(self, agent: Agent, effect: Effect) -> None:
@@ -345,7 +352,17 @@ class Lockstep:
         return checked
 
 
-def _text(error: BaseException | None) -> str:
+def _text(error: BaseException) -> str:
     """Return an error's text as something that can be written down, whatever a foreign library put into it."""
     said = FactInvalid(error.title, problems_of(error)) if isinstance(error, ValidationError) else error
     return str(said).encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]
+
+
+def _place(error: BaseException, agent: Agent) -> str:
+    """Return where in the agent's own file an error came from, if it came from there."""
+    file = getattr(getattr(agent.run, "__code__", None), "co_filename", None)
+    frames = [frame for frame in walk_tb(error.__traceback__) if frame[0].f_code.co_filename == file]
+    if not frames:
+        return ""
+    frame, line = frames[-1]
+    return f" ({basename(str(file))}, line {line}, in {frame.f_code.co_name})"

@@ -157,7 +157,8 @@ def _apply(snapshot: Snapshot, row: dict[str, Any], kinds: _Kinds) -> None:
     for fact_id, round, content in row["facts"]:
         context.add(kinds.fact(fact_id, content), round)
     sources = [Source(*source) for source in row["sources"]]
-    nodes = [Given(tuple(_range(part) for part in ranges), tuple(picks)) for ranges, picks in row["given"]]
+    given = (Given(tuple(_range(part) for part in ranges), tuple(picks)) for ranges, picks in row["given"])
+    nodes = [context.node(node) for node in given]
     for fact, source, round, evidence in row["supports"]:
         rests_on = nodes[evidence] if isinstance(evidence, int) else tuple(evidence)
         context.support(fact, sources[source], round, rests_on)

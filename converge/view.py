@@ -10,7 +10,7 @@ __all__ = ["UNRESTRICTED", "Conflict", "Reader", "View"]
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from converge.context import Context, KindLog, digest_of
+from converge.context import Context, KindLog
 from converge.effect import Given, Range
 from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
 from converge.fact import Fact, id_of, kind_of
@@ -151,7 +151,7 @@ class View:
         """Return a digest of what this view may show, by fact ids."""
         if self._reader.reads is None:
             return self._context.digest(self.round)
-        return digest_of(map(id_of, (self.intent, *self.facts())))
+        return self._context.view_digest(frozenset(self._reader.reads), self.round)
 
     def live_digest(self) -> str:
         """Return a digest of the facts that hold or are disputed, of every kind."""

@@ -3,6 +3,7 @@
 __all__ = ["MemoryStore"]
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pydantic_core import from_json
 
@@ -11,11 +12,15 @@ from converge.ports import CycleRow, JobHeader, JobSummary, StoredJob
 
 
 class MemoryStore:
-    """Keeps jobs until the process ends, and at most `keep` that have stopped: the oldest make room first."""
+    """Keeps jobs until the process ends, and at most `keep` that have stopped: the oldest make room first.
+
+    Rows are kept as they come and encoded when somebody asks for them; from then on only their text is kept, so that
+    of a job that is resumed again and again there is one context in memory and not one for each time.
+    """
 
     durable = False
 
-    def __init__(self, keep: int = 1_000) -> None:
+    def __init__(self, keep: int = 100) -> None:
         self.keep = keep
         self._jobs: dict[str, tuple[JobHeader, list[CycleRow]]] = {}
 
@@ -49,6 +54,7 @@ class MemoryStore:
     async def load(self, job_id: str) -> StoredJob:
         """Return a job."""
         header, rows = self._kept(job_id)
+        rows[:] = [row if isinstance(row, _Text) else _text(row) for row in rows]
         return StoredJob(header, [row.body() for row in rows])
 
     async def jobs(self) -> Sequence[JobSummary]:
@@ -66,6 +72,28 @@ class MemoryStore:
             stopped = [job_id for job_id, (_, rows) in self._jobs.items() if rows and rows[-1].stop]
             for job_id in stopped[:surplus]:
                 del self._jobs[job_id]
+
+
+class _Text(NamedTuple):
+    """A row that has been encoded."""
+
+    number: int
+    at: float
+    round: int
+    facts: int
+    stop: str | None
+    text: str
+
+    def body(self) -> str:
+        """Return the row as JSON."""
+        return self.text
+
+    def lighten(self) -> None:
+        """Keep the text: there is nothing else."""
+
+
+def _text(row: CycleRow) -> _Text:
+    return _Text(row.number, row.at, row.round, row.facts, row.stop, row.body())
 
 
 def _summary(header: JobHeader, rows: Sequence[CycleRow]) -> JobSummary:
