@@ -4,7 +4,7 @@ __all__ = ["Agent", "Live", "Retry", "agent", "as_agent"]
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -57,21 +57,30 @@ class Agent:
     replaces: bool = False
 
     def __post_init__(self) -> None:
-        if not self.name or not isinstance(self.name, str):
-            raise AgentInvalid(str(self.name), "a name is needed")
         for option in ("reads", "writes", "invalidates"):
             for item in getattr(self, option):
                 self._check_kind(option, item)
+        for problem in self._problems(self.name, self.timeout, self.retry, self.run):
+            raise AgentInvalid(str(self.name), problem)
+
+    def _problems(self, name: object, timeout: object, retry: object, run: object) -> Iterator[str]:
+        """Say what is wrong with the declaration; the arguments may be anything, since not everybody checks types."""
+        if not isinstance(name, str) or not name:
+            yield "its name must be a text that is not empty"
         if self.when not in ("new", "settled"):
-            raise AgentInvalid(self.name, f"when={self.when!r} is neither 'new' nor 'settled'")
-        if self.timeout is not None and not self.timeout > 0:
-            raise AgentInvalid(self.name, f"timeout={self.timeout!r} is not a number of seconds above 0")
-        if self.retry is not None and self.retry.attempts < 1:
-            raise AgentInvalid(self.name, f"retry of {self.retry.attempts} attempts: at least 1 is needed")
+            yield f"when={self.when!r} is neither 'new' nor 'settled'"
+        if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+            yield f"timeout={timeout!r} is not a number of seconds above 0"
+        if retry is not None and not isinstance(retry, Retry):
+            yield f"retry={retry!r} is neither a number of attempts nor a Retry"
+        if isinstance(retry, Retry) and retry.attempts < 1:
+            yield f"retry of {retry.attempts} attempts: at least 1 is needed"
         if inspect.iscoroutinefunction(self.accepts):
-            raise AgentInvalid(self.name, "accepts is asked where nothing can wait: write it as a plain function")
-        if not callable(self.run):
-            raise AgentInvalid(self.name, f"a function of a view is needed, not {self.run!r}")
+            yield "accepts is asked where nothing can wait: write it as a plain function"
+        if not callable(run):
+            yield f"a function of a view is needed, not {run!r}"
+        elif not _takes_a_view(run):
+            yield "its function must take one argument, the view"
 
     def __call__(self, view: View) -> Any:
         """Call the agent's function."""
@@ -134,6 +143,8 @@ Kinds = type[Fact] | Live[Any] | Iterable[type[Fact] | Live[Any]]
 
 
 def agent(
+    bare: object = None,
+    /,
     *,
     reads: Kinds = (),
     writes: Kinds = (),
@@ -153,6 +164,8 @@ def agent(
     timeout: seconds for one attempt; retry: attempts in all, or a Retry; threaded: run a blocking function in a
     thread (after a timeout it is abandoned); accepts: a pure test of the view before it runs. Raises AgentInvalid.
     """
+    if bare is not None:
+        raise AgentInvalid(getattr(bare, "__name__", repr(bare)), "declare it as @agent(reads=..., writes=...)")
 
     def declare(run: Callable[[View], Any]) -> Agent:
         return Agent(
@@ -181,6 +194,8 @@ def as_agent(given: object) -> Agent:
     run = getattr(given, "run", None)
     if isinstance(given, type) or not callable(run):
         name = getattr(given, "__name__", type(given).__name__)
+        if isinstance(given, type):
+            raise AgentInvalid(name, f"it is a class: pass an object of it, as in {name}()")
         raise AgentInvalid(
             name, "decorate the function with @agent(reads=..., writes=...), or pass an object with run(view)"
         )
@@ -193,7 +208,18 @@ _OPTIONS = tuple(field.name for field in dataclasses.fields(Agent) if field.name
 
 
 def _listed(kinds: Kinds) -> tuple[Any, ...]:
-    return tuple(kinds) if isinstance(kinds, Iterable) and not isinstance(kinds, type) else (kinds,)
+    several = isinstance(kinds, Iterable) and not isinstance(kinds, (type, str))
+    return tuple(kinds) if several else (kinds,)  # type: ignore[arg-type]
+
+
+def _takes_a_view(run: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(run).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # a function that Python cannot look into
+        return True
+    return True
 
 
 def _kind(item: type[Fact] | Live[Any]) -> type[Fact]:

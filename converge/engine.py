@@ -15,10 +15,10 @@ import anyio
 from converge.agent import Agent, as_agent
 from converge.clock import SystemClock
 from converge.context import Context
-from converge.errors import AgentInvalid, EngineBusy, EngineElsewhere, IntentMismatch, LoopRunning
+from converge.errors import EngineBusy, EngineElsewhere, EngineInvalid, ForeignPremise, IntentMismatch, LoopRunning
 from converge.fact import Fact, id_of, identified
 from converge.intent import Budget, RootIntent, Spend
-from converge.invariant import Invariant, Invariants
+from converge.invariant import Invariant, Invariants, invariant
 from converge.job import Job
 from converge.kind import Kind
 from converge.outcome import Outcome
@@ -45,15 +45,14 @@ class Engine:
         agents: Iterable[object],
         *,
         store: Store | None = None,
-        invariants: Iterable[Invariant] = (),
-        inputs: Iterable[type[Fact]] | None = None,
+        invariants: Iterable[Invariant | Callable[..., object]] = (),
+        inputs: Iterable[type[Fact]] | type[Fact] | None = None,
         clock: Clock | None = None,
         max_emissions: int = _MAX_EMISSIONS,
     ) -> None:
-        if isinstance(agents, Agent) or not isinstance(agents, Iterable):
-            raise AgentInvalid(getattr(agents, "name", str(agents)), "Engine takes a list of agents: Engine([...])")
-        self.wiring = Wiring(map(as_agent, agents), inputs)
-        self.invariants = tuple(invariants)
+        _refuse_foreign(agents, store)
+        self.wiring = Wiring(map(as_agent, agents), [inputs] if isinstance(inputs, type) else inputs)
+        self.invariants = tuple(rule if isinstance(rule, Invariant) else invariant(rule) for rule in invariants)
         self.store: Store = _memory() if store is None else store
         self.clock: Clock = SystemClock() if clock is None else clock
         self._max_emissions = max_emissions
@@ -100,8 +99,10 @@ class Engine:
     def start(self, intent: RootIntent | str, facts: Iterable[Fact] = (), *, job_id: str | None = None) -> Job:
         """Return a job to be entered with `async with`, whose events can be followed while it runs."""
         intent = RootIntent(intent) if isinstance(intent, str) else intent
+        if not isinstance(intent, RootIntent):
+            raise EngineInvalid("intent", "a RootIntent or its objective as text", intent)
         name = job_id or f"job-{token_hex(4)}"
-        return self._job(name, partial(self._begin_new, name, intent, tuple(facts)))
+        return self._job(name, partial(self._begin_new, name, intent, _listed(facts)))
 
     async def resume(
         self,
@@ -127,7 +128,7 @@ class Engine:
         intent: RootIntent | None = None,
     ) -> Job:
         """Return a job that goes on from its last snapshot, to be entered with `async with`."""
-        return self._job(job_id, partial(self._begin_again, job_id, tuple(facts), budget, intent))
+        return self._job(job_id, partial(self._begin_again, job_id, _listed(facts), budget, intent))
 
     # --- beginning a job ----------------------------------------------------------------------------------------
 
@@ -196,6 +197,22 @@ class Engine:
                     await self.store.close()
 
 
+def _refuse_foreign(agents: object, store: object) -> None:
+    """Answer those who do not check types with a sentence of ours. Raises EngineInvalid."""
+    if isinstance(agents, Agent) or not isinstance(agents, Iterable):
+        raise EngineInvalid("Engine(...)", "a list of agents, as in Engine([...])", agents)
+    if store is not None and (isinstance(store, type) or not isinstance(store, Store)):
+        raise EngineInvalid("Engine(store=...)", "a store, such as SQLiteStore('jobs.db')", store)
+
+
+def _listed(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    if isinstance(facts, Fact):
+        return (facts,)
+    if isinstance(facts, (str, bytes, Mapping)) or not isinstance(facts, Iterable):
+        raise ForeignPremise(facts)
+    return tuple(facts)
+
+
 def _memory() -> Store:
     from converge_stores.memory import MemoryStore  # here: whoever imports the stores first needs this module whole
 
@@ -208,5 +225,5 @@ def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Iter
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return anyio.run(chosen.run, intent, tuple(facts))
+        return anyio.run(chosen.run, intent, _listed(facts))
     raise LoopRunning

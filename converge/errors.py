@@ -14,6 +14,7 @@ __all__ = [
     "ConvergeError",
     "EngineBusy",
     "EngineElsewhere",
+    "EngineInvalid",
     "EvidenceInvalid",
     "FactFileUnreadable",
     "FactInvalid",
@@ -29,6 +30,7 @@ __all__ = [
     "InvariantUnknown",
     "JobAbandoned",
     "JobExists",
+    "JobNotEntered",
     "JobUnknown",
     "KeyContested",
     "KindInvalid",
@@ -220,6 +222,21 @@ class LoopRunning(CallerError, RuntimeError):
         super().__init__("converge.run() starts an event loop and one is running here: await engine.run(...) instead")
 
 
+class EngineInvalid(CallerError, TypeError):
+    """Raised when an engine or a job is given something of the wrong sort."""
+
+    def __init__(self, option: str, wanted: str, value: object) -> None:
+        super().__init__(f"{option} takes {wanted}, not {value!r:.80}")
+
+
+class JobNotEntered(CallerError, RuntimeError):
+    """Raised when a job is used outside of its `async with`, or entered a second time."""
+
+    def __init__(self, job_id: str, *, twice: bool = False) -> None:
+        problem = "has been entered before: start another one" if twice else "is not running yet"
+        super().__init__(f"job {job_id!r} {problem}; use it as in `async with engine.start(...) as job:`")
+
+
 class EngineElsewhere(CallerError, RuntimeError):
     """Raised when an engine is used from a second event loop while it is at work in a first one."""
 
@@ -292,7 +309,8 @@ class ForeignEmission(AuthorError, TypeError):
 
     def __init__(self, agent: str, value: object) -> None:
         super().__init__(
-            f"agent {agent} emitted a {type(value).__name__}: an agent emits facts, fact.because(...), or nothing"
+            f"agent {agent} emitted a value of type {type(value).__name__}: an agent emits facts, fact.because(...), "
+            f"or nothing{' (is an await missing?)' if hasattr(value, '__await__') else ''}"
         )
 
 

@@ -67,7 +67,9 @@ class Spend:
 
 
 def _names(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    """Take one name or several, or the invariants themselves, whose names are meant."""
+    single = isinstance(value, str) or callable(getattr(value, "check", None))
+    return tuple(getattr(item, "name", item) for item in ((value,) if single else value))
 
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(_names)]

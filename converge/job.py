@@ -15,7 +15,7 @@ import anyio
 import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from converge.errors import JobAbandoned
+from converge.errors import JobAbandoned, JobNotEntered
 from converge.outcome import Outcome
 from converge.pool import Pool
 from converge.ports import Clock
@@ -48,11 +48,15 @@ class Job:
         self._outcome: Outcome | None = None
         self._error: Exception | None = None
         self._told = False
+        self._entered = False
 
     def __repr__(self) -> str:
         return f"<job {self.job_id}>"
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise JobNotEntered(self.job_id, twice=True)
+        self._entered = True
         self._news, self._ended = anyio.Event(), anyio.Event()
         self._scope = anyio.CancelScope()
         if self._cancelled:
@@ -88,6 +92,8 @@ class Job:
         Raises what made it impossible to go on, such as StoreConflict, and JobAbandoned where the task that ran the
         job was itself cancelled.
         """
+        if not self._entered:
+            raise JobNotEntered(self.job_id)
         await self._ended.wait()
         if self._error is not None:
             self._told = True
@@ -101,6 +107,8 @@ class Job:
 
         Nothing is buffered for a consumer, so a slow one never stalls the job: it reads the trace at its own pace.
         """
+        if not self._entered:
+            raise JobNotEntered(self.job_id)
         place = since
         self._listeners += 1
         try:

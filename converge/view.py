@@ -10,11 +10,13 @@ __all__ = ["UNRESTRICTED", "Conflict", "Reader", "View"]
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from converge.canonical import normalized
 from converge.context import Context, KindLog
 from converge.effect import Given, Range
 from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
 from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
+from converge.kind import Kind
 from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.proof import Proof, prove
 
@@ -234,7 +236,7 @@ class View:
     def _about(self, kind: type[F], key: Any) -> tuple[F, ...]:
         log = self._log(kind)
         if log.kind.keyed:
-            facts = [fact for fact in log.keys.get(key, ()) if self._is_visible(fact)]
+            facts = [fact for fact in log.keys.get(_key(log.kind, key), ()) if self._is_visible(fact)]
         else:
             facts = [fact for fact in log.between(-1, self.round) if _whole(fact) == key]
         return tuple(sorted(facts, key=id_of))  # type: ignore[arg-type]
@@ -258,6 +260,12 @@ class View:
         if log is None or (first := log.first_after(part.after)) is None or first > part.upto:
             return False
         return not part.without or len(part.without) < len(log.between(part.after, part.upto))
+
+
+def _key(kind: Kind, key: Any) -> Any:
+    """Return a key as facts have it: text in NFC, and the value itself where the kind's key is one field."""
+    parts = tuple(normalized(part) for part in key) if isinstance(key, tuple) else normalized(key)
+    return parts[0] if len(kind.key) == 1 and isinstance(parts, tuple) and len(parts) == 1 else parts
 
 
 def _whole(fact: Fact) -> Any:

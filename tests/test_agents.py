@@ -196,7 +196,7 @@ def test_a_decorated_function_can_be_called_as_one():
     ("given", "reason"),
     [
         (plain, "decorate the function"),
-        (Assessor, "decorate the function"),
+        (Assessor, "pass an object of it"),
         (3, "decorate the function"),
     ],
 )
@@ -227,7 +227,7 @@ def test_a_declaration_that_says_nothing_sensible_is_refused(options: dict[str, 
 
 def test_an_agent_without_a_name_is_refused():
     """Its name says whose conclusions they are."""
-    with pytest.raises(AgentInvalid, match="a name is needed"):
+    with pytest.raises(AgentInvalid, match="must be a text"):
         Agent(name="", run=plain)
 
 
@@ -404,7 +404,7 @@ def test_the_error_of_a_foreign_emission_names_agent_and_type():
     """And says what may be emitted."""
     outcome = run([declared(returns_a_number)], "law", [Signal(1)])
     assert failure(outcome, "tested").text == str(ForeignEmission("tested", 3))
-    assert "agent tested emitted a int" in str(outcome.stop)
+    assert "agent tested emitted a value of type int" in str(outcome.stop)
 
 
 def test_an_agent_that_fails_once_may_succeed_on_growth():

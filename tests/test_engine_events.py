@@ -42,6 +42,9 @@ def broken(view: View):
     raise ValueError("no good")
 
 
+NO_GOOD = "no good (test_engine_events.py, line 42, in broken)"  # what was raised, and where
+
+
 def slowly(clock: VirtualClock, seconds: float = 60.0, most: int = 5):
     @agent(reads=Count, writes=Count, name="slowly")
     async def slow(view: View):
@@ -76,11 +79,11 @@ async def test_the_events_of_a_job_are_typed_and_in_order():
         ("JobStarted", "count", 1),
         ("RoundStarted", 0, 2),
         ("Activated", "step", 0, 1),
-        ("ActivationFailed", "broken", 0, "ValueError", "no good", 1),
+        ("ActivationFailed", "broken", 0, "ValueError", NO_GOOD, 1),
         ("RoundMerged", 1, 2, 2),
         ("RoundStarted", 1, 2),
         ("Activated", "step", 1, 0),
-        ("ActivationFailed", "broken", 1, "ValueError", "no good", 1),
+        ("ActivationFailed", "broken", 1, "ValueError", NO_GOOD, 1),
         ("RoundMerged", 2, 1, 1),
         ("JobStopped", "fixed_point", "fixed point: no agent would add anything"),
     ]

@@ -388,7 +388,8 @@ def test_a_required_agent_that_still_fails_ends_the_job_as_failed():
     """The stop names the agent and what it raised."""
     job = play([failing_until(9), further], [North(1)])
     assert job.stop is not None
-    assert job.stop.detail == ("failing (ValueError: only 1)",)
+    (detail,) = job.stop.detail
+    assert detail.startswith("failing (ValueError: only 1 (test_schedule.py, line ")
     assert reason(job) is StopReason.AGENT_FAILED
 
 

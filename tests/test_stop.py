@@ -76,7 +76,10 @@ def test_of_several_reasons_the_first_in_precedence_is_the_stop(against):
     ("against", "sentence"),
     [
         ("budget", "the budget is spent before a fixed point: rounds (counting had more to read)"),
-        ("agent_failed", "a required agent still fails: failing (ValueError: no good)"),
+        (
+            "agent_failed",
+            "a required agent still fails: failing (ValueError: no good (test_stop.py, line 27, in failing))",
+        ),
         ("invariant", "a constraint of the root intent does not hold: never: it never holds"),
         ("contested", "facts that contest each other are live: Claim 'a' has 2 live facts"),
         ("unaccepted", "a success criterion of the root intent is not met: never: it never holds"),
