@@ -3,6 +3,7 @@
 __all__ = ["Engine", "run"]
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
@@ -15,7 +16,14 @@ import anyio
 from converge.agent import Agent, as_agent
 from converge.clock import SystemClock
 from converge.context import Context
-from converge.errors import EngineBusy, EngineElsewhere, EngineInvalid, ForeignPremise, IntentMismatch, LoopRunning
+from converge.errors import (
+    EngineBusy,
+    EngineElsewhere,
+    EngineInvalid,
+    ForeignPremise,
+    IntentMismatch,
+    LoopRunning,
+)
 from converge.fact import Fact, id_of, identified
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants, invariant
@@ -57,9 +65,10 @@ class Engine:
         self.clock: Clock = SystemClock() if clock is None else clock
         self._max_emissions = max_emissions
         self._running: set[str] = set()
-        self._users = 0
-        self._home: asyncio.AbstractEventLoop | None = None  # the loop that has the store open
+        self._guard = threading.Lock()  # several threads may try to take the engine
+        self._home: asyncio.AbstractEventLoop | None = None  # the loop that has it
         self._door = anyio.Lock()
+        self._users, self._is_open = 0, False
 
     def __repr__(self) -> str:
         return f"<engine of {len(self.wiring.agents)} agents, {self.store!r}>"
@@ -77,7 +86,8 @@ class Engine:
     def with_store(self, store: Store) -> "Engine":
         """Return an engine with the same agents that keeps its jobs in another store."""
         other = copy(self)
-        other.store, other._running, other._users, other._home, other._door = store, set(), 0, None, anyio.Lock()
+        other.store, other._running, other._guard = store, set(), threading.Lock()
+        other._home, other._users, other._is_open = None, 0, False
         return other
 
     async def __aenter__(self) -> Self:
@@ -176,25 +186,44 @@ class Engine:
 
     async def _open(self) -> None:
         here = asyncio.get_running_loop()
-        if self._home is not None and self._home is not here:  # a lock that two loops wait on wakes only one
-            raise EngineElsewhere
-        self._home = here
-        async with self._door:
-            try:
-                if self._users == 0:
+        with self._guard:
+            if self._users and self._home is not here:
+                raise EngineElsewhere
+            if not self._users:  # a lock that waiters of two loops share would wake only one of them
+                self._home, self._door = here, anyio.Lock()
+            self._users += 1
+        try:
+            async with self._door:
+                if not self._is_open:
                     await self.store.open()
-                self._users += 1
-            finally:
-                if self._users == 0:
-                    self._home = None
+                    self._is_open = True
+        except BaseException:
+            self._leave()
+            raise
 
     async def _close(self) -> None:
         with anyio.CancelScope(shield=True):
             async with self._door:
-                self._users -= 1
-                if self._users == 0:
-                    self._home = None
-                    await self.store.close()
+                try:
+                    if self._users == 1:
+                        self._is_open = False
+                        await self.store.close()
+                finally:
+                    self._leave()
+
+    def _leave(self) -> None:
+        with self._guard:
+            self._users -= 1
+
+
+def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Iterable[Fact] = ()) -> Outcome:
+    """Run a job from a script, with its own event loop. Raises LoopRunning where one runs already."""
+    chosen = engine if isinstance(engine, Engine) else Engine(engine)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return anyio.run(chosen.run, intent, _listed(facts))
+    raise LoopRunning
 
 
 def _refuse_foreign(agents: object, store: object) -> None:
@@ -217,13 +246,3 @@ def _memory() -> Store:
     from converge_stores.memory import MemoryStore  # here: whoever imports the stores first needs this module whole
 
     return MemoryStore()
-
-
-def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Iterable[Fact] = ()) -> Outcome:
-    """Run a job from a script, with its own event loop. Raises LoopRunning where one runs already."""
-    chosen = engine if isinstance(engine, Engine) else Engine(engine)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return anyio.run(chosen.run, intent, _listed(facts))
-    raise LoopRunning

@@ -334,8 +334,9 @@ class TooManyEmissions(AuthorError):
 class AgentTimeout(AuthorError, TimeoutError):
     """Raised when an activation takes longer than its agent's timeout."""
 
-    def __init__(self, agent: str, seconds: float) -> None:
-        super().__init__(f"agent {agent} did not finish within its timeout of {seconds:g} s")
+    def __init__(self, agent: str, seconds: float, *, in_place: bool = False) -> None:
+        hint = ", and runs in place, where nothing can stop it: make it async, or declare it threaded=True"
+        super().__init__(f"agent {agent} did not finish within its timeout of {seconds:g} s{hint if in_place else ''}")
 
 
 class InvariantInvalid(AuthorError, TypeError):

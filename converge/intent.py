@@ -7,6 +7,7 @@ __all__ = ["Budget", "RootIntent", "Spend"]
 
 import dataclasses
 from collections.abc import Mapping
+from math import inf
 from typing import Annotated, Any, Self
 
 import pydantic
@@ -33,7 +34,7 @@ class Budget:
         for name in _UNITS:
             value = getattr(self, name)
             whole = name != "seconds"
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not value >= 0:
+            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 <= value < inf:
                 raise BudgetInvalid(name, value, _UNITS)
 
     def with_limits(self, limits: Mapping[str, object]) -> Self:

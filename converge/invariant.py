@@ -55,7 +55,7 @@ class Invariants:
 
     def reject(self, view: View, effect: Effect) -> None:
         """Raise InvariantBroken for the first scope rule that an effect breaks, given the view it was made from."""
-        if self.scope:
+        if self.scope and effect.emissions:
             facts = tuple(emission.fact for emission in effect.emissions)
             for breach in _breaches(self.scope, view.fresh(), facts):
                 raise InvariantBroken(breach.invariant, effect.source.agent, breach.text)

@@ -1,7 +1,8 @@
 """Context variables of one activation are its own.
 
-A worker runs many agents one after the other in one task. What one of them sets (a `ContextVar`, the precision of
-`decimal`) must not be seen by whoever the same worker runs next: facts would depend on who ran where.
+A worker runs many agents one after the other in one task. What one of them sets must not be seen by whoever the same
+worker runs next: facts would depend on who ran where. An object that a variable holds is shared all the same: use
+`decimal.localcontext()` rather than changing `decimal.getcontext()`.
 """
 
 __all__ = ["Isolated"]

@@ -5,6 +5,7 @@ The merge actor performs the machine's commands and tells it what happened; it d
 
 __all__ = ["Job"]
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from math import inf
@@ -24,6 +25,7 @@ from converge.stop import Stop, StopReason
 from converge.trace import Event, Trace
 from converge.writer import Writer
 
+_log = logging.getLogger("converge")
 Begin = Callable[[], Awaitable[tuple[Lockstep, Writer]]]
 
 
@@ -133,19 +135,24 @@ class Job:
             async with self._opened():
                 self._outcome = await self._drive(*await self._begin())
         except Exception as error:
-            self._error = _alone(error)
+            if self._outcome is None:
+                self._error = _alone(error)
+            else:  # everything is committed: a store that closes badly does not take the outcome back
+                _log.warning("job %s: the store did not close: %r", self.job_id, error)
         finally:
             self._ended.set()
             self._news.set()
 
     async def _drive(self, machine: Lockstep, writer: Writer) -> Outcome:
         self._trace, self._first_event = machine.trace, machine.first_event
+        outcome: Outcome | None = None
         async with anyio.create_task_group() as actors:
             actors.start_soon(writer.run)
             try:
                 outcome = await self._until_stopped(machine, writer)
             finally:
                 writer.close()
+        assert outcome is not None
         return outcome
 
     async def _until_stopped(self, machine: Lockstep, writer: Writer) -> Outcome:

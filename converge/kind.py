@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, from_json
 
 from converge.canonical import CanonicalSerializer, normalized
 from converge.errors import FactInvalid, FactTooLarge, KindInvalid
+from converge.frozen import frozen
 
 Policy = Literal["contest", "many"]
 
@@ -76,9 +77,13 @@ class Kind:
         if not isinstance(content, dict):
             raise FactInvalid(self.label, [("", f"an object of fields is needed, not {type(content).__name__}")])
         try:
-            return self.cls.__pydantic_validator__.validate_python(content)  # type: ignore[attr-defined]
+            fact = self.cls.__pydantic_validator__.validate_python(content)  # type: ignore[attr-defined]
         except ValidationError as error:
             raise FactInvalid(self.label, problems_of(error)) from error
+        if self._serializer.loose:  # before anybody else has seen it
+            for name in self._written:
+                object.__setattr__(fact, name, frozen(getattr(fact, name)))
+        return fact
 
     @cached_property
     def _serializer(self) -> CanonicalSerializer:

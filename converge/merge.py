@@ -62,7 +62,8 @@ def merge(context: Context, effects: Iterable[Effect], round: int) -> Growth:
     for effect in effects:
         for emission in effect.emissions:
             additions.fact(emission.fact, emission.body, round)
-        node = context.node(effect.given)
+        uncited = any(emission.evidence is None for emission in effect.emissions)
+        node = context.node(effect.given) if uncited else effect.given
         for emission in effect.emissions:
             evidence = node if emission.evidence is None else _positions(context, emission.evidence)
             additions.support(emission.fact_id, effect.source, round, evidence)

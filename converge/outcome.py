@@ -57,6 +57,8 @@ class Outcome:
         reasons = []
         if self.stop.reason is StopReason.CANCELLED or "seconds" in self.stop.detail:
             reasons.append("it was stopped by the clock or by a caller: what had been merged by then is timing")
+        if self.missing:
+            reasons.append(f"agents that are optional failed: {', '.join(self.missing)}")
         if resting := self.context.depending_on(Failure):
             reasons.append(f"{len(resting)} live facts rest on the failure of an agent")
         return tuple(reasons)

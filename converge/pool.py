@@ -89,7 +89,7 @@ class Pool:
         error: BaseException | None = None
         try:
             effect = await Isolated(self._attempts(activation, attempts))
-        except (Exception, SystemExit) as raised:  # a tool that calls exit() ends its activation, not the process
+        except (Exception, SystemExit, GeneratorExit) as raised:  # exit() in a tool ends an activation, not the process
             error = raised
         except anyio.get_cancelled_exc_class() as raised:
             if anyio.current_effective_deadline() == -inf:
@@ -121,8 +121,12 @@ class Pool:
         return effect
 
     async def _emitted_in_time(self, agent: Agent, view: View, seconds: float) -> list[object]:
+        started = self._clock.elapsed()
         with self._clock.move_on_after(seconds):
-            return await self._emitted(agent, view)
+            emitted = await self._emitted(agent, view)
+            if self._clock.elapsed() - started > seconds:  # nothing could interrupt it; it is late all the same
+                raise AgentTimeout(agent.name, seconds, in_place=True)
+            return emitted
         raise AgentTimeout(agent.name, seconds)
 
     async def _emitted(self, agent: Agent, view: View) -> list[object]:

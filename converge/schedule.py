@@ -355,7 +355,11 @@ class Lockstep:
 def _text(error: BaseException) -> str:
     """Return an error's text as something that can be written down, whatever a foreign library put into it."""
     said = FactInvalid(error.title, problems_of(error)) if isinstance(error, ValidationError) else error
-    return str(said).encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]
+    try:
+        text = str(said)
+    except Exception:
+        text = "an error whose text cannot be had"
+    return text.encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]
 
 
 def _place(error: BaseException, agent: Agent) -> str:

@@ -23,6 +23,7 @@ from converge.kind import Kind
 from converge.ports import StoredJob
 from converge.trace import Trace, decode_event, encode_event
 
+_FORM = 1  # of a row's body
 _BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (RootIntent, Invalidation, Failure)}
 
 
@@ -57,6 +58,7 @@ class Cycle:
     def body(self) -> str:
         """Return the row as JSON."""
         parts = {
+            "form": str(_FORM),
             "base": str(self.since[0]),
             "facts": self._facts(),
             **self._supports(),

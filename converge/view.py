@@ -215,13 +215,13 @@ class View:
         facts = self._log(kind).between(after, self.round)
         # What reads liveness may be shown fallen facts; its conclusions must not rest on them.
         fallen = self._fallen(facts) if self._reads_liveness(kind) else ()
-        self._ranges.append(Range(kind_of(kind).label, after, self.round, fallen))
+        self._note(Range(kind_of(kind).label, after, self.round, fallen))
         return facts  # type: ignore[return-value]  # a log holds the facts of its own kind
 
     def _live(self, kind: type[F]) -> tuple[F, ...]:
         facts = self._log(kind).between(-1, self.round)
         fallen = self._fallen(facts)
-        self._ranges.append(Range(kind_of(kind).label, -1, self.round, fallen))
+        self._note(Range(kind_of(kind).label, -1, self.round, fallen))
         if not fallen:
             return facts  # type: ignore[return-value]
         gone = set(fallen)
@@ -242,8 +242,13 @@ class View:
         return tuple(sorted(facts, key=id_of))  # type: ignore[arg-type]
 
     def _pick(self, facts: tuple[F, ...]) -> tuple[F, ...]:
-        self._picks.extend(map(self._position, facts))
+        if self._reader.reads is not None:
+            self._picks.extend(map(self._position, facts))
         return facts
+
+    def _note(self, part: Range) -> None:
+        if self._reader.reads is not None:  # nobody concludes anything from an unrestricted view
+            self._ranges.append(part)
 
     def _is(self, fact: Fact, label: int) -> bool:
         labels = self._context.labels(self.round)

@@ -59,9 +59,9 @@ class Writer:
                 await self._keep([request.row for request in batch])
         except ConvergeError as error:
             self._failure = error
-        except (
-            Exception
-        ) as error:  # a store is other people's code: nobody may wait for ever for what it did not foresee
+        # A store is other people's code: nobody may wait for ever for what it did not foresee. It is shielded, so a
+        # cancellation that it raises is its own.
+        except (Exception, anyio.get_cancelled_exc_class()) as error:
             self._failure = StoreUnavailable(repr(self._store), f"{type(error).__name__}: {error}")
             self._failure.__cause__ = error
         finally:

@@ -471,10 +471,11 @@ def test_an_agent_that_yields_forever_is_capped(bad, threaded: bool):
     assert outcome.context.live(Note) == (Note(1),)
 
 
-def test_as_many_emissions_as_the_cap_are_allowed():
+@pytest.mark.parametrize(("count", "kept"), [(50, 50), (51, 0)])
+def test_as_many_emissions_as_the_cap_are_allowed(count: int, kept: int):
     """The cap is a limit, not the first thing beyond it."""
-    outcome = run(Engine([declared(lambda view: map(Risk, range(50)))], max_emissions=50), "law", [Signal(1)])
-    assert len(outcome.context.live(Risk)) == 50
+    outcome = run(Engine([declared(lambda view: map(Risk, range(count)))], max_emissions=50), "law", [Signal(1)])
+    assert len(outcome.context.live(Risk)) == kept
 
 
 def test_a_capped_generator_is_closed():

@@ -11,7 +11,7 @@ from converge.effect import Effect, Emission, Given, Source
 from converge.fact import Fact, Invalidation, id_of, identified
 from converge.intent import RootIntent
 from converge.merge import merge, premises
-from converge.view import UNRESTRICTED, View
+from converge.view import UNRESTRICTED, Reader, View
 from tests.jobs import KINDS, Play, agents_of, digests, plans, play
 from tests.jobs import premises as given_facts
 
@@ -152,6 +152,16 @@ def test_a_fact_has_the_smallest_round_of_its_supports():
     merge(context, [effect(emission(East(1), North(1)), round=4)], 5)
     merge(context, [effect(emission(East(1), North(1)), round=1, source=Source("another"))], 2)
     assert View(context, 2, UNRESTRICTED).all(East) == (East(1),)
+
+
+def test_a_fact_that_moves_to_an_earlier_round_is_in_the_views_of_that_round():
+    """What a view shows and its digest follow the move together."""
+    context, reader = begun(North(1)), Reader("reader", {"East": False})
+    merge(context, [effect(emission(East(1), North(1)), round=4)], 5)
+    before = View(context, 2, reader).digest()
+    merge(context, [effect(emission(East(1), North(1)), round=1, source=Source("another"))], 2)
+    assert View(context, 2, reader).facts() == (East(1),)
+    assert View(context, 2, reader).digest() != before
 
 
 def test_supports_are_a_set_to_the_proof_digest():

@@ -276,6 +276,22 @@ def test_a_change_of_labels_wakes_the_readers_of_liveness_and_nobody_else():
     assert late.view.live(Top) == (Top(0),)
 
 
+def test_a_fact_that_fell_and_is_supported_again_wakes_the_readers_of_liveness():
+    """Nothing is added but a reason, and by it the fact holds again."""
+
+    @agent(reads=North, writes=East, name="same")
+    def same(view):
+        return [East(1).because(fact) for fact in view.new(North)]
+
+    @agent(reads=Live(East), writes=Top)
+    def counter(view):
+        return Top(view.count(East))
+
+    fallen = go_on(play([same, counter], [North(1)]), [North(1).invalidate("late")])
+    assert fallen.view.live(Top) == (Top(0),)
+    assert go_on(fallen, [North(2)]).view.live(Top) == (Top(1),)
+
+
 def test_a_fact_supported_again_wakes_nobody():
     """A second reason for what holds already changes no label."""
 

@@ -118,8 +118,8 @@ async def test_a_newer_schema_is_refused(tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_an_edited_body_breaks_the_chain_of_digests(tmp_path):
-    """Each row's digest covers its body and the digest before it."""
+async def test_an_edited_row_breaks_the_chain_of_digests(tmp_path):
+    """Each row's digest covers its body, its other columns, and the digest before it."""
     path = tmp_path / "jobs.db"
     store = SQLiteStore(path)
     await store.open()
@@ -127,15 +127,18 @@ async def test_an_edited_body_breaks_the_chain_of_digests(tmp_path):
     await store.append("one", [Row(2, '{"b":1}')])
     await store.close()
     with sqlite3.connect(path) as reader:
-        rows = reader.execute("SELECT body, digest FROM cycles ORDER BY number").fetchall()
+        columns = "job_id, number, at, round, facts, stop, digest, body"
+        rows = reader.execute(f"SELECT {columns} FROM cycles ORDER BY number").fetchall()
     reader.close()
     from converge_stores.sqlite import chained
 
     digest = ""
-    for body, kept in rows:
-        digest = chained(digest, body)
+    for *columns, kept, body in rows:
+        digest = chained(digest, columns, body)
         assert digest == kept
-    assert chained(rows[1][1], '{"b":2}') != rows[2][1]
+    *columns, kept, _ = rows[2]
+    assert chained(rows[1][6], columns, '{"b":2}') != kept
+    assert chained(rows[1][6], [*columns[:-1], "fixed_point"], '{"b":1}') != kept
 
 
 @pytest.mark.asyncio

@@ -17,8 +17,8 @@ CREATE TABLE cycles (
     round INTEGER NOT NULL,
     facts INTEGER NOT NULL,
     stop TEXT,
-    body TEXT NOT NULL,
     digest TEXT NOT NULL,
+    body TEXT NOT NULL,
     PRIMARY KEY (job_id, number)
 ) STRICT
 """,

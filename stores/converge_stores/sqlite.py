@@ -6,6 +6,7 @@ so whoever must know whether a commit happened shields it.
 
 __all__ = ["SQLiteStore", "chained"]
 
+import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -23,7 +24,7 @@ from converge_stores.schema import APPLICATION_ID, MIGRATIONS, VERSION
 if TYPE_CHECKING:
     import aiosqlite
 
-_INSERT = "INSERT INTO cycles (job_id, number, at, round, facts, stop, body, digest) VALUES "
+_INSERT = "INSERT INTO cycles (job_id, number, at, round, facts, stop, digest, body) VALUES "
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _SWITCH_ATTEMPTS, _SWITCH_SECONDS = 100, 0.02
 _ADVICE = {  # what the driver says -> what it means and what to do
@@ -71,8 +72,9 @@ class SQLiteStore:
 
     async def create(self, header: JobHeader, first: CycleRow) -> None:
         """Add a job and its first row in one statement."""
-        digest = chained("", header.intent)
-        values = [header.job_id, 0, header.created, 0, 0, None, header.intent, digest]
+        columns = (header.job_id, 0, header.created, 0, 0, None)
+        digest = chained("", columns, header.intent)
+        values = [*columns, digest, header.intent]
         try:
             await self._insert(header.job_id, values, digest, [first])
         except sqlite3.IntegrityError as error:
@@ -111,9 +113,10 @@ class SQLiteStore:
     async def _insert(self, job_id: str, values: list[Any], digest: str, rows: Iterable[CycleRow]) -> None:
         number = 0
         for row in rows:
-            body = row.body()
-            digest, number = chained(digest, body), row.number
-            values += [job_id, row.number, row.at, row.round, row.facts, row.stop, body, digest]
+            body, number = row.body(), row.number
+            columns = (job_id, number, row.at, row.round, row.facts, row.stop)
+            digest = chained(digest, columns, body)
+            values += [*columns, digest, body]
         places = ", ".join([_ROW] * (len(values) // 8))
         async with self._errors():
             await self._open_connection().execute_insert(_INSERT + places, values)
@@ -203,6 +206,7 @@ class SQLiteStore:
             raise StoreUnavailable(str(self.path), advice) from error
 
 
-def chained(previous: str, body: str) -> str:
-    """Return the digest of a row: of its body and of the digest of the row before it."""
-    return blake2b((previous + body).encode(), digest_size=16).hexdigest()
+def chained(previous: str, columns: Sequence[str | float | None], body: str) -> str:
+    """Return the digest of a row: of the digest of the row before it, its other columns, and its body."""
+    text = json.dumps([previous, *columns]) + body
+    return blake2b(text.encode(), digest_size=16).hexdigest()
