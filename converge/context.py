@@ -4,7 +4,7 @@ Only the merge actor calls `add`, `support` and `complete`; everybody else reads
 list in the order they were merged, and per kind in buckets by round, since a later round may be merged earlier.
 """
 
-__all__ = ["OUTSIDE", "Bucket", "Context", "KindLog", "Support", "digest_of"]
+__all__ = ["OUTSIDE", "Context", "Support", "digest_of"]
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
@@ -12,10 +12,11 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from converge.effect import Given, Source
-from converge.fact import Fact, Invalidation, id_of, kind_of, stored_id
+from converge.fact import Fact, Invalidation, id_of, kind_of
 from converge.intent import RootIntent
 from converge.kind import Kind
 from converge.liveness import DEAD, LIVE, Labels, label
+from converge.log import KindLog
 
 OUTSIDE = Source("")
 _REMEMBERED_LABELLINGS = 4  # the round read now, the one before it, and what a caller looks back at
@@ -28,96 +29,6 @@ class Support(NamedTuple):
     source: int
     round: int
     evidence: tuple[int, ...] | Given
-
-
-class Bucket:
-    """The facts of one kind and one round; sorted by id once, on first read."""
-
-    __slots__ = ("_facts", "_sorted")
-
-    def __init__(self) -> None:
-        self._facts: list[Fact] = []
-        self._sorted: tuple[Fact, ...] | None = None
-
-    def add(self, fact: Fact) -> None:
-        """Add a fact; a round that is still open may have been looked at already."""
-        self._facts.append(fact)
-        self._sorted = None
-
-    def remove(self, fact: Fact) -> None:
-        """Take a fact out."""
-        self._facts.remove(fact)
-        self._sorted = None
-
-    def facts(self) -> tuple[Fact, ...]:
-        """Return the facts in id order."""
-        if self._sorted is None:
-            self._facts.sort(key=stored_id)
-            self._sorted = tuple(self._facts)
-        return self._sorted
-
-
-class KindLog:
-    """All facts of one kind: buckets by round, an index by key, and the rounds in which labels changed."""
-
-    __slots__ = ("_whole", "buckets", "contested", "keys", "kind", "relabelled", "rounds")
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self.buckets: dict[int, Bucket] = {}
-        self.rounds: list[int] = []
-        self.keys: dict[Any, list[Fact]] = {}
-        self.contested: set[Any] = set()
-        self.relabelled: list[int] = []
-        self._whole: tuple[int, tuple[Fact, ...]] | None = None
-
-    def add(self, fact: Fact, round: int) -> None:
-        """File a fact that is new to the context."""
-        self._file(fact, round)
-        if self.kind.keyed:
-            about = self.keys.setdefault(self.kind.key_of(fact), [])
-            about.append(fact)
-            if len(about) > 1 and self.kind.policy == "contest":
-                self.contested.add(self.kind.key_of(fact))
-
-    def move(self, fact: Fact, old: int, new: int) -> None:
-        """File a fact under a lower round than it was met in."""
-        self.buckets[old].remove(fact)
-        if not self.buckets[old].facts():
-            del self.buckets[old]
-            self.rounds.remove(old)
-        self._file(fact, new)
-
-    def between(self, after: int, upto: int) -> tuple[Fact, ...]:
-        """Return the facts with `after` < round <= `upto`, in id order."""
-        if after < 0 and self._whole is not None and self._whole[0] == upto:
-            return self._whole[1]
-        rounds = self.rounds[bisect_right(self.rounds, after) : bisect_right(self.rounds, upto)]
-        if len(rounds) == 1:
-            facts = self.buckets[rounds[0]].facts()
-        else:  # the buckets are sorted runs, which the standard sort merges in linear time
-            facts = tuple(sorted((fact for r in rounds for fact in self.buckets[r].facts()), key=stored_id))
-        if after < 0:
-            self._whole = (upto, facts)
-        return facts
-
-    def first_after(self, round: int) -> int | None:
-        """Return the first round after `round` that added a fact, if there is one."""
-        place = bisect_right(self.rounds, round)
-        return self.rounds[place] if place < len(self.rounds) else None
-
-    def relabel(self, round: int) -> None:
-        """Note that labels of this kind changed in a round."""
-        if round not in self.relabelled:
-            insort(self.relabelled, round)
-
-    def _file(self, fact: Fact, round: int) -> None:
-        bucket = self.buckets.get(round)
-        if bucket is None:
-            bucket = self.buckets[round] = Bucket()
-            insort(self.rounds, round)
-        bucket.add(fact)
-        self._whole = None
 
 
 class Context:
@@ -157,6 +68,7 @@ class Context:
         known = self.position.get(fact_id)
         if known is not None:
             if round < self.rounds[known]:
+                self._view_digests.clear()
                 self.log(kind_of(fact)).move(self.facts[known], self.rounds[known], round)
                 self.rounds[known] = round
             return False

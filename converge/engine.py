@@ -37,6 +37,7 @@ from converge.trace import Trace
 from converge.wiring import Wiring
 from converge.writer import Writer
 
+Facts = Iterable[Fact] | Fact
 _MAX_EMISSIONS = 100_000  # of one activation: far above any honest one, far below what fills a machine
 
 
@@ -97,7 +98,7 @@ class Engine:
     async def __aexit__(self, *_: object) -> None:
         await self._close()
 
-    async def run(self, intent: RootIntent | str, facts: Iterable[Fact] = (), *, job_id: str | None = None) -> Outcome:
+    async def run(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> Outcome:
         """Run a job from a root intent and some facts to its outcome.
 
         Cancelling the task that awaits it commits what is merged and re-raises. Raises KindUnknown, FactInvalid,
@@ -106,7 +107,7 @@ class Engine:
         async with self.start(intent, facts, job_id=job_id) as job:
             return await job.outcome()
 
-    def start(self, intent: RootIntent | str, facts: Iterable[Fact] = (), *, job_id: str | None = None) -> Job:
+    def start(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> Job:
         """Return a job to be entered with `async with`, whose events can be followed while it runs."""
         intent = RootIntent(intent) if isinstance(intent, str) else intent
         if not isinstance(intent, RootIntent):
@@ -117,7 +118,7 @@ class Engine:
     async def resume(
         self,
         job_id: str,
-        facts: Iterable[Fact] = (),
+        facts: Facts = (),
         *,
         budget: Budget | None = None,
         intent: RootIntent | None = None,
@@ -132,7 +133,7 @@ class Engine:
     def reopen(
         self,
         job_id: str,
-        facts: Iterable[Fact] = (),
+        facts: Facts = (),
         *,
         budget: Budget | None = None,
         intent: RootIntent | None = None,
@@ -214,9 +215,11 @@ class Engine:
     def _leave(self) -> None:
         with self._guard:
             self._users -= 1
+            if not self._users:
+                self._home = None
 
 
-def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Iterable[Fact] = ()) -> Outcome:
+def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Facts = ()) -> Outcome:
     """Run a job from a script, with its own event loop. Raises LoopRunning where one runs already."""
     chosen = engine if isinstance(engine, Engine) else Engine(engine)
     try:
@@ -234,7 +237,7 @@ def _refuse_foreign(agents: object, store: object) -> None:
         raise EngineInvalid("Engine(store=...)", "a store, such as SQLiteStore('jobs.db')", store)
 
 
-def _listed(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+def _listed(facts: Facts) -> tuple[Fact, ...]:
     if isinstance(facts, Fact):
         return (facts,)
     if isinstance(facts, (str, bytes, Mapping)) or not isinstance(facts, Iterable):

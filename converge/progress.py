@@ -13,7 +13,7 @@ from typing import NamedTuple
 from converge.agent import Agent
 from converge.context import Context
 from converge.merge import Growth
-from converge.snapshot import Mark
+from converge.snapshot import Watermark
 from converge.view import View
 from converge.wiring import Wiring
 
@@ -29,12 +29,12 @@ class Eligible(NamedTuple):
 
 
 class Progress:
-    """The marks of one job's agents and the rounds they have yet to read."""
+    """The watermarks of one job's agents and the rounds they have yet to read."""
 
-    def __init__(self, wiring: Wiring, context: Context, marks: Mapping[str, Mark]) -> None:
-        self._wiring, self._context, self._known = wiring, context, marks
-        self.marks = [Mark(a.source) if self._is_new(a) else marks[a.name] for a in wiring.agents]
-        # Agents whose mark a commit has yet to hold; a new one is noted at once, so that a resume knows it.
+    def __init__(self, wiring: Wiring, context: Context, watermarks: Mapping[str, Watermark]) -> None:
+        self._wiring, self._context, self._known = wiring, context, watermarks
+        self.watermarks = [Watermark(a.source) if self._is_new(a) else watermarks[a.name] for a in wiring.agents]
+        # Agents whose watermark a commit has yet to hold; a new one is noted at once, so that a resume knows it.
         self._moved = {number for number, agent in enumerate(wiring.agents) if self._is_new(agent)}
         self._rounds: dict[int, int] = {}  # agent -> the first round it has not read
         self._settled: set[int] = set()  # settled agents with something unread
@@ -53,15 +53,15 @@ class Progress:
                 self.wake_one(number, 0)
 
     def restore(self) -> None:
-        """Wake, after a restore, whoever the marks say has not read everything.
+        """Wake, after a restore, whoever the watermarks say has not read everything.
 
         A new agent and one that failed read the highest round: a lower one has been passed by others already.
         """
-        for number, (agent, mark) in enumerate(zip(self._wiring.agents, self.marks, strict=True)):
-            round = self._first_unread(agent, mark.seen)
-            if mark.seen == _NEVER and (not agent.reads or agent.replacing):
+        for number, (agent, watermark) in enumerate(zip(self._wiring.agents, self.watermarks, strict=True)):
+            round = self._first_unread(agent, watermark.seen)
+            if watermark.seen == _NEVER and (not agent.reads or agent.replacing):
                 round = 0
-            if mark.failed or (round is not None and self._is_new(agent)):
+            if watermark.failed or (round is not None and self._is_new(agent)):
                 round = self._context.highest
             if round is not None:
                 self.wake_one(number, round)
@@ -113,26 +113,26 @@ class Progress:
 
     def view(self, number: int, round: int) -> View:
         """Return an agent's view of a round."""
-        return View(self._context, round, self._wiring.agents[number].reader, self.marks[number].ran)
+        return View(self._context, round, self._wiring.agents[number].reader, self.watermarks[number].ran)
 
     def completed(self, number: int, round: int) -> None:
         """Note a completed activation that read `round`."""
-        self._move(number, Mark(self._wiring.agents[number].source, round, round))
+        self._move(number, Watermark(self._wiring.agents[number].source, round, round))
 
     def refused(self, number: int, round: int) -> None:
         """Note that an agent looked at `round` and had no use for it; `view.new` goes on accumulating."""
-        self._move(number, self.marks[number]._replace(seen=round))
+        self._move(number, self.watermarks[number]._replace(seen=round))
 
     def failed(self, number: int, round: int) -> None:
         """Note a failed activation: it is tried again when something grows, or on resume."""
-        self._move(number, self.marks[number]._replace(seen=round, failed=True))
+        self._move(number, self.watermarks[number]._replace(seen=round, failed=True))
 
     # --- telling ------------------------------------------------------------------------------------------------
 
     def failing(self, *, required: bool) -> tuple[str, ...]:
         """Return the names of the required, or of the optional, agents whose last activation failed."""
-        agents = zip(self._wiring.agents, self.marks, strict=True)
-        return tuple(agent.name for agent, mark in agents if mark.failed and agent.required is required)
+        agents = zip(self._wiring.agents, self.watermarks, strict=True)
+        return tuple(agent.name for agent, watermark in agents if watermark.failed and agent.required is required)
 
     def unread(self) -> tuple[tuple[str, int], ...]:
         """Return who has something unread, in name order, and the round each would read next."""
@@ -141,14 +141,14 @@ class Progress:
 
     @property
     def moved(self) -> bool:
-        """Whether marks have changed since they were last collected."""
+        """Whether watermarks have changed since they were last collected."""
         return bool(self._moved)
 
-    def collect(self) -> tuple[Mark, ...]:
-        """Return the marks that changed since the last time, for a commit to hold."""
-        marks = tuple(self.marks[number] for number in sorted(self._moved))
+    def collect(self) -> tuple[Watermark, ...]:
+        """Return the watermarks that changed since the last time, for a commit to hold."""
+        watermarks = tuple(self.watermarks[number] for number in sorted(self._moved))
         self._moved.clear()
-        return marks
+        return watermarks
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -160,12 +160,12 @@ class Progress:
                 self.wake_one(number, round)
         return changed
 
-    def _move(self, number: int, mark: Mark) -> None:
-        self.marks[number] = mark
+    def _move(self, number: int, watermark: Watermark) -> None:
+        self.watermarks[number] = watermark
         self._moved.add(number)
         self.take(number)
         # In a round that a budget cut short, what its first part wrote lies above it and is unread as well.
-        if self._overtaken and (round := self._first_unread(self._wiring.agents[number], mark.seen)) is not None:
+        if self._overtaken and (round := self._first_unread(self._wiring.agents[number], watermark.seen)) is not None:
             self.wake_one(number, round)
 
     def _first_unread(self, agent: Agent, seen: int) -> int | None:
@@ -180,5 +180,5 @@ class Progress:
         return min(rounds, default=None)
 
     def _is_new(self, agent: Agent) -> bool:
-        mark = self._known.get(agent.name)
-        return mark is None or mark.source.version != agent.version
+        watermark = self._known.get(agent.name)
+        return watermark is None or watermark.source.version != agent.version

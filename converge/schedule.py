@@ -90,7 +90,7 @@ class Lockstep:
         self.first_event = len(job.trace)
         self.stop: Stop | None = None
         self.errors: dict[str, BaseException] = {}  # of this run, by agent, as they were raised
-        self._progress = Progress(wiring, self.context, job.marks)
+        self._progress = Progress(wiring, self.context, job.watermarks)
         self._open: dict[int, Activation] = {}
         self._landed: dict[int, Done] = {}
         self._refusals: dict[int, Exception] = {}  # what an agent's `accepts` raised
@@ -330,7 +330,7 @@ class Lockstep:
             stop=self.stop.reason.value if self.stop else None,
             since=since,
             upto=upto,
-            marks=self._progress.collect(),
+            watermarks=self._progress.collect(),
             relabelled=relabelled,
             spend=self.spend,
             budget=self.budget,

@@ -4,7 +4,7 @@ A row holds only what its cycle added. Facts are referred to by position: rows a
 they were written, so positions come back the same.
 """
 
-__all__ = ["Cycle", "Mark", "Snapshot", "restore"]
+__all__ = ["Cycle", "Snapshot", "Watermark", "restore"]
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ _FORM = 1  # of a row's body
 _BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (RootIntent, Invalidation, Failure)}
 
 
-class Mark(NamedTuple):
+class Watermark(NamedTuple):
     """How far an agent has come: the round of its last completed activation, and the last one it looked at."""
 
     source: Source
@@ -49,7 +49,7 @@ class Cycle:
     stop: str | None
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
-    marks: tuple[Mark, ...]
+    watermarks: tuple[Watermark, ...]
     relabelled: tuple[tuple[int, str], ...]
     spend: Spend
     budget: Budget
@@ -62,7 +62,7 @@ class Cycle:
             "base": str(self.since[0]),
             "facts": self._facts(),
             **self._supports(),
-            "marks": _dump([[*mark.source, *mark[1:]] for mark in self.marks]),
+            "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
             "relabelled": _dump(self.relabelled),
             "spend": _dump(dataclasses.asdict(self.spend)),
             "budget": _dump(dataclasses.asdict(self.budget)),
@@ -106,7 +106,7 @@ class Snapshot:
     job_id: str
     context: Context
     trace: Trace
-    marks: dict[str, Mark]
+    watermarks: dict[str, Watermark]
     spend: Spend
     budget: Budget
     cycles: int
@@ -164,8 +164,8 @@ def _apply(snapshot: Snapshot, row: dict[str, Any], kinds: _Kinds) -> None:
     for fact, source, round, evidence in row["supports"]:
         rests_on = nodes[evidence] if isinstance(evidence, int) else tuple(evidence)
         context.support(fact, sources[source], round, rests_on)
-    for agent, version, replaces, *progress in row["marks"]:
-        _advance(snapshot, Mark(Source(agent, version, replaces), *progress))
+    for agent, version, replaces, *progress in row["watermarks"]:
+        _advance(snapshot, Watermark(Source(agent, version, replaces), *progress))
     for at, label in row["relabelled"]:
         context.kinds[label].relabel(at)
     for event in row["trace"]:
@@ -173,12 +173,12 @@ def _apply(snapshot: Snapshot, row: dict[str, Any], kinds: _Kinds) -> None:
     snapshot.spend, snapshot.budget = Spend(**row["spend"]), Budget(**row["budget"])
 
 
-def _advance(snapshot: Snapshot, mark: Mark) -> None:
-    before = snapshot.marks.get(mark.source.agent)
-    completed = -1 if before is None or before.source != mark.source else before.ran
-    if mark.ran > completed:
-        snapshot.context.complete(mark.source, mark.ran + 1)
-    snapshot.marks[mark.source.agent] = mark
+def _advance(snapshot: Snapshot, watermark: Watermark) -> None:
+    before = snapshot.watermarks.get(watermark.source.agent)
+    completed = -1 if before is None or before.source != watermark.source else before.ran
+    if watermark.ran > completed:
+        snapshot.context.complete(watermark.source, watermark.ran + 1)
+    snapshot.watermarks[watermark.source.agent] = watermark
 
 
 def _range(part: Sequence[Any]) -> Range:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from converge.canonical import normalized
-from converge.context import Context, KindLog
+from converge.context import Context
 from converge.effect import Given, Range
 from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
 from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
 from converge.kind import Kind
 from converge.liveness import DEAD, DISPUTED, LIVE
+from converge.log import KindLog
 from converge.proof import Proof, prove
 
 F = TypeVar("F", bound=Fact)
