@@ -66,11 +66,12 @@ class Progress:
             if round is not None:
                 self.wake_one(number, round)
 
-    def wake(self, kinds: Iterable[str], round: int) -> None:
-        """Wake the readers of kinds that gained facts in `round`."""
+    def wake(self, kinds: Iterable[str], round: int, besides: int | None = None) -> None:
+        """Wake the readers of kinds that gained facts in `round`, `besides` left out."""
         for label in kinds:
             for number in self._wiring.readers.get(label, ()):
-                self.wake_one(number, round)
+                if number != besides:
+                    self.wake_one(number, round)
 
     def wake_relabelled(self, growth: Growth) -> tuple[tuple[int, str], ...]:
         """Wake the readers of labels that a merge changed; return the rounds and kinds concerned."""

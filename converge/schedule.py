@@ -263,14 +263,16 @@ class Lockstep:
         self._warn_uncited(agent, done.effect)
 
     def _with_failures(self, growth: Growth, landed: list[Done], round: int) -> Growth:
-        failures = [self._fail(done, round - 1) for done in landed if done.error is not None]
-        if not failures:
+        failed = [done for done in landed if done.error is not None]
+        if not failed:
             return growth
-        stated = premises(self.context, failures, round)
+        stated = premises(self.context, [self._fail(done, round - 1) for done in failed], round)
+        # An agent that reads failures is not woken by its own, or it would fail on that one next.
+        alone = failed[0].activation.number if len(failed) == 1 else None
+        self._progress.wake(stated.kinds, round, besides=alone)
         return growth._replace(
             facts=growth.facts + stated.facts,
             supports=growth.supports + stated.supports,
-            kinds=growth.kinds | stated.kinds,
             bodies=growth.bodies + stated.bodies,
         )
 

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from converge import Engine, Fact, StopReason, View, agent, run
+from converge import Engine, Fact, Failure, StopReason, View, agent, run
 from converge.errors import EngineElsewhere
 from converge.testing import VirtualClock
 from converge_stores import SQLiteStore
@@ -80,6 +80,16 @@ def test_an_error_without_a_text_ends_its_own_activation_only():
     assert outcome.converged
     assert outcome.missing == ("broken",)
     assert outcome.timing_dependent == ("agents that are optional failed: broken",)
+
+
+def test_an_agent_that_reads_failures_is_not_woken_by_its_own():
+    """It would fail on that one next, and so on until a budget ends it."""
+
+    @agent(reads=[Signal, Failure], required=False)
+    def watching(view: View):
+        raise ValueError(len(view.all(Failure)))
+
+    assert run([watching], "watch", [Signal("x")]).spend.activations == 1
 
 
 @pytest.mark.asyncio
