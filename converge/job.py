@@ -219,9 +219,8 @@ class _MergeActor:
             self._drain(inbox)
 
     async def keep(self, commit: Commit) -> None:
-        """Commit; a cancellation waits until it is known whether the store has it."""
-        with anyio.CancelScope(shield=True):
-            await self.writer.commit(commit.cycle)
+        """Commit, and let listeners know."""
+        await self.writer.commit(commit.cycle)
         self.tell()
 
     def interrupt(self, inbox: MemoryObjectReceiveStream[Done], reason: StopReason, detail: str = "") -> None:

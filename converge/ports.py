@@ -93,7 +93,10 @@ class Store(Protocol):
 
     @property
     def durable(self) -> bool:
-        """Whether what is appended outlives the process; if not, rows are kept without being encoded."""
+        """Whether what is appended outlives the process.
+
+        If not, rows are kept without being encoded, and `create` and `append` never wait.
+        """
 
     async def open(self) -> None:
         """Make ready. Raises StoreForeign or StoreTooNew for a place that is not, or not yet, understood."""

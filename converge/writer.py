@@ -26,14 +26,18 @@ class Writer:
         self._requests, self._inbox = anyio.create_memory_object_stream[_Request](inf)
 
     async def commit(self, row: CycleRow) -> None:
-        """Return when the row is kept. Raises what the store raised, now and from then on."""
+        """Return when the row is kept. Raises what the store raised, now and from then on.
+
+        A cancellation waits until it is known whether the store has the row.
+        """
         if not self._store.durable and self._failure is None:
             await self._keep([row])  # nothing to wait for, so no hop to the actor
             return
         if self._failure is None:
             request = _Request(row, anyio.Event())
             self._requests.send_nowait(request)
-            await request.kept.wait()
+            with anyio.CancelScope(shield=True):
+                await request.kept.wait()
         if self._failure is not None:
             raise self._failure
 
