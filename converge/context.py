@@ -1,7 +1,8 @@
 """The context: a job's append-only knowledge. Facts, supports and markers are added; nothing is edited or removed.
 
-Only the merge actor calls `add`, `support` and `complete`; everybody else reads through a View. Facts stand in one
-list in the order they were merged, and per kind in buckets by round, since a later round may be merged earlier.
+Only the merge actor, and whoever restores a job, calls `add`, `support` and `complete`; others read through a View.
+Facts stand in one list in the order they were merged, and per kind in a log by round, since a later round may be merged
+before an earlier one.
 """
 
 __all__ = ["OUTSIDE", "Context", "Support", "digest_of"]
@@ -47,9 +48,7 @@ class Context:
         self._source_numbers: dict[Source, int] = {}
         self._versions: dict[str, list[int]] = {}  # agent -> the source numbers of its versions
         self._completed: dict[int, list[int]] = {}  # source number -> rounds its activations wrote
-        self._reigns: dict[
-            str, list[tuple[int, int]]
-        ] = {}  # agent of several versions -> (round, the one from then on)
+        self._reigns: dict[str, list[tuple[int, int]]] = {}  # agent of several versions -> (round, version's number)
         self._first: list[int] = []  # fact -> its first support; nearly all facts have no other
         self._more: dict[int, list[int]] = {}
         self._known_supports: dict[tuple[int, int, Any, int], int] = {}  # of facts that have several
@@ -60,7 +59,7 @@ class Context:
         self.add(intent, 0)
         self.support(0, OUTSIDE, 0, ())
 
-    # --- growing; the merge actor only --------------------------------------------------------------------------
+    # --- growing ------------------------------------------------------------------------------------------------
 
     def add(self, fact: Fact, round: int) -> bool:
         """Add a fact and say whether it is new; its round is the lowest one. The caller adds a support right after."""

@@ -3,7 +3,6 @@
 __all__ = ["Engine", "run"]
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from copy import copy
@@ -18,7 +17,6 @@ from converge.clock import SystemClock
 from converge.context import Context
 from converge.errors import (
     EngineBusy,
-    EngineElsewhere,
     EngineInvalid,
     ForeignPremise,
     IntentMismatch,
@@ -29,6 +27,7 @@ from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants, invariant
 from converge.job import Job
 from converge.kind import Kind
+from converge.opening import Opening
 from converge.outcome import Outcome
 from converge.ports import Clock, JobHeader, Store
 from converge.schedule import Lockstep
@@ -66,10 +65,7 @@ class Engine:
         self.clock: Clock = SystemClock() if clock is None else clock
         self._max_emissions = max_emissions
         self._running: set[str] = set()
-        self._guard = threading.Lock()  # several threads may try to take the engine
-        self._home: asyncio.AbstractEventLoop | None = None  # the loop that has it
-        self._door = anyio.Lock()
-        self._users, self._is_open = 0, False
+        self._opening = Opening(self.store)
 
     def __repr__(self) -> str:
         return f"<engine of {len(self.wiring.agents)} agents, {self.store!r}>"
@@ -87,16 +83,15 @@ class Engine:
     def with_store(self, store: Store) -> "Engine":
         """Return an engine with the same agents that keeps its jobs in another store."""
         other = copy(self)
-        other.store, other._running, other._guard = store, set(), threading.Lock()
-        other._home, other._users, other._is_open = None, 0, False
+        other.store, other._running, other._opening = store, set(), Opening(store)
         return other
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        await self._opening.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._close()
+        await self._opening.__aexit__()
 
     async def run(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> Outcome:
         """Run a job from a root intent and some facts to its outcome.
@@ -177,46 +172,10 @@ class Engine:
             raise EngineBusy(job_id)
         self._running.add(job_id)
         try:
-            await self._open()
-            try:
+            async with self._opening:
                 yield
-            finally:
-                await self._close()
         finally:
             self._running.discard(job_id)
-
-    async def _open(self) -> None:
-        here = asyncio.get_running_loop()
-        with self._guard:
-            if self._users and self._home is not here:
-                raise EngineElsewhere
-            if not self._users:  # a lock that waiters of two loops share would wake only one of them
-                self._home, self._door = here, anyio.Lock()
-            self._users += 1
-        try:
-            async with self._door:
-                if not self._is_open:
-                    await self.store.open()
-                    self._is_open = True
-        except BaseException:
-            self._leave()
-            raise
-
-    async def _close(self) -> None:
-        with anyio.CancelScope(shield=True):
-            async with self._door:
-                try:
-                    if self._users == 1:
-                        self._is_open = False
-                        await self.store.close()
-                finally:
-                    self._leave()
-
-    def _leave(self) -> None:
-        with self._guard:
-            self._users -= 1
-            if not self._users:
-                self._home = None
 
 
 def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Facts = ()) -> Outcome:

@@ -60,6 +60,8 @@ class Kind:
             if not self._serializer.is_normal(body):
                 fact = self.load(normalized(from_json(body)))
                 body = self._serializer.encode(fact)
+        except FactInvalid:  # a ValueError as well, and worded already
+            raise
         except (PydanticSerializationError, ValueError) as error:
             raise FactInvalid(self.label, [self._unwritable(fact, error)]) from error
         if len(body) > MAX_FACT_BYTES:

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, get_args, overload
 
 
 class JobStarted(NamedTuple):
@@ -101,19 +101,7 @@ class JobStopped(NamedTuple):
 
 
 Event = JobStarted | JobResumed | RoundStarted | Activated | ActivationFailed | RoundMerged | Warned | JobStopped
-_TYPES: dict[str, Any] = {
-    cls.__name__: cls
-    for cls in (
-        JobStarted,
-        JobResumed,
-        RoundStarted,
-        Activated,
-        ActivationFailed,
-        RoundMerged,
-        Warned,
-        JobStopped,
-    )
-}
+_TYPES: dict[str, Any] = {cls.__name__: cls for cls in get_args(Event)}
 
 
 class Trace(Sequence[Event]):

@@ -6,16 +6,15 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 import converge
 from converge import StopReason
-from converge.cli import execute
 from converge.cli.exit_codes import code_of_stop
+from tests.commands import Cli, command_line
 
 ROOT = Path(__file__).parent.parent
 SHOP = """
@@ -112,38 +111,12 @@ RETRACTED = '{"kind": "Invalidation", "fact": {"target": "%s", "reason": "it was
 PREMISE = '{"kind": "Risk", "fact": {"name": "1", "severity": 1}}\n'
 
 
-class Ran(NamedTuple):
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-
-Cli = Callable[..., Ran]
-
-
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
-    """Run a command in this process, in a folder that holds the module `shop` and a facts file."""
-    (tmp_path / "shop.py").write_text(SHOP, "utf-8")
-    (tmp_path / "signals.jsonl").write_text(SIGNALS, "utf-8")
-    (tmp_path / "strike.jsonl").write_text(STRIKE, "utf-8")
-    (tmp_path / "premise.jsonl").write_text(PREMISE, "utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-
-    def run(*arguments: str) -> Ran:
-        code = execute(arguments)
-        return Ran(code, *capsys.readouterr())
-
-    yield run
-    sys.modules.pop("shop", None)
+    """Run a command in this process, in a folder that holds the module `shop` and facts files."""
+    facts = {"signals.jsonl": SIGNALS, "strike.jsonl": STRIKE, "premise.jsonl": PREMISE}
+    with command_line(tmp_path, {"shop.py": SHOP, **facts}, monkeypatch, capsys) as run:
+        yield run
 
 
 # --- run ----------------------------------------------------------------------------------------------------------

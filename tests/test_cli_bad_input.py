@@ -4,16 +4,14 @@ import json
 import os
 import shutil
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from converge.cli import execute
+from tests.commands import Cli, Ran, command_line
 
 SHOP = """
 import itertools
@@ -122,46 +120,17 @@ BROKEN = {
 }
 
 
-class Ran(NamedTuple):
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def sentence(self) -> str:
-        """The one line that says what is wrong."""
-        (line,) = self.err.splitlines()
-        assert line.startswith("error: ")
-        return line.removeprefix("error: ")
-
-
-Cli = Callable[..., Ran]
-
-
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     """Run a command in this process, in a folder that holds the module `shop` and broken ones."""
-    for name, text in {"shop.py": SHOP, **BROKEN}.items():
-        (tmp_path / name).write_text(text, "utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    with command_line(tmp_path, {"shop.py": SHOP, **BROKEN}, monkeypatch, capsys) as command:
 
-    def run(*arguments: str) -> Ran:
-        code = execute(arguments)
-        ran = Ran(code, *capsys.readouterr())
-        assert "Traceback" not in ran.err
-        return ran
+        def run(*arguments: str) -> Ran:
+            ran = command(*arguments)
+            assert "Traceback" not in ran.err
+            return ran
 
-    yield run
-    for name in ("shop", *(Path(name).stem for name in BROKEN)):
-        sys.modules.pop(name, None)
+        yield run
 
 
 @pytest.fixture
