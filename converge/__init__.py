@@ -2,7 +2,7 @@
 
 from converge.agent import Agent, Live, Retry, agent
 from converge.engine import Engine, run
-from converge.fact import Assertion, Fact, Failure, Invalidation, id_of, kind_of
+from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Violation, id_of, kind_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, invariant
 from converge.job import Job
@@ -28,12 +28,14 @@ __all__ = [
     "Outcome",
     "Proof",
     "Retry",
+    "Revision",
     "RootIntent",
     "Spend",
     "Stop",
     "StopReason",
     "Unread",
     "View",
+    "Violation",
     "agent",
     "id_of",
     "invariant",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from converge.agent import Agent
 from converge.effect import Effect, Emission
 from converge.errors import EvidenceInvalid, ForeignEmission, UndeclaredWrite
-from converge.fact import Assertion, Fact, Invalidation, id_of, identified, kind_of
+from converge.fact import Assertion, Fact, Invalidation, Revision, id_of, identified, kind_of
 from converge.view import View
 
 
@@ -19,24 +19,27 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
     emissions: list[Emission] = []
     own: set[str] = set()
     for value in emitted:
-        fact, cited = _split(agent, value)
-        label = kind_of(fact).label
-        if type(fact) not in agent.writes and not isinstance(fact, Invalidation):
-            raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
-        canonical, fact_id, body = identified(fact)
-        own.add(fact_id)
-        evidence = None if cited is None else tuple(map(id_of, cited))
-        emissions.append(Emission(canonical, fact_id, body, evidence))
+        for fact, cited in _split(agent, value):
+            label = kind_of(fact).label
+            if type(fact) not in agent.writes and not isinstance(fact, Invalidation):
+                raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
+            canonical, fact_id, body = identified(fact)
+            own.add(fact_id)
+            evidence = None if cited is None else tuple(view.cited(cited))
+            emissions.append(Emission(canonical, fact_id, body, evidence))
     for emission in emissions:
         _check(agent, view, emission, own)
     return Effect(agent.source, view.round, tuple(emissions), view.given())
 
 
-def _split(agent: Agent, value: object) -> tuple[Fact, tuple[Fact, ...] | None]:
+def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:
     if isinstance(value, Fact):
-        return value, None
+        return ((value, None),)
     if isinstance(value, Assertion):
-        return value.fact, value.evidence
+        return (value,)
+    if isinstance(value, Revision):
+        marker = value.predecessor.invalidate(f"revised to {id_of(value.fact)}")
+        return (value.fact, value.evidence or None), (marker, value.evidence or None)
     raise ForeignEmission(agent.name, value)
 
 
@@ -57,9 +60,9 @@ def _check_marker(agent: Agent, view: View, emission: Emission, target: str, own
     if target not in own and not view.knows(target):
         problem: str | None = f"its target {target} is not in the view it read"
     elif emission.evidence is None:
-        problem = "an invalidation must name its reason: add .because(...)"
+        problem = "an invalidation or a revision must name its reason: add .because(...)"
     elif target in emission.evidence:
-        problem = "what an invalidation is about cannot be its reason: cite what speaks against it"
+        problem = "what an invalidation or a revision is about cannot be its reason: cite what speaks against it"
     else:
         problem = None
     if problem:

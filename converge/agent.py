@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from converge.effect import Source
 from converge.errors import AgentInvalid
-from converge.fact import Fact, Failure, Invalidation, kind_of
+from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
 from converge.intent import RootIntent
 from converge.view import Reader, View
 
@@ -108,7 +108,7 @@ class Agent:
     def reader(self) -> Reader:
         """What its views allow."""
         reads = {kind_of(_kind(item)).label: self.replacing or isinstance(item, Live) for item in self.reads}
-        return Reader(self.name, reads, self.replacing)
+        return Reader(self.source, reads)
 
     @cached_property
     def written(self) -> frozenset[str]:
@@ -130,7 +130,7 @@ class Agent:
         kind = item.kind if isinstance(item, Live) and option == "reads" else item
         if not (isinstance(kind, type) and issubclass(kind, Fact)) or kind is Fact:
             raise AgentInvalid(self.name, f"{option} takes subclasses of Fact, not {item!r}")
-        if option != "reads" and kind in (Failure, Invalidation, RootIntent):
+        if option != "reads" and kind in (Failure, Invalidation, RootIntent, Violation) and not _marks(option, kind):
             raise AgentInvalid(
                 self.name,
                 f"{kind.__name__} cannot be in {option}: name the kinds it invalidates in invalidates="
@@ -220,6 +220,10 @@ def _takes_a_view(run: Callable[..., Any]) -> bool:
     except ValueError:  # a function that Python cannot look into
         return True
     return True
+
+
+def _marks(option: str, kind: type[Fact]) -> bool:
+    return option == "invalidates" and kind is Invalidation  # a marker may be marked in turn
 
 
 def _kind(item: type[Fact] | Live[Any]) -> type[Fact]:

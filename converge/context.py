@@ -2,34 +2,22 @@
 
 Only the merge actor, and whoever restores a job, calls `add`, `support` and `complete`; others read through a View.
 Facts stand in one list in the order they were merged, and per kind in a log by round, since a later round may be merged
-before an earlier one.
+before an earlier one. A fact's round is the lowest of its supports.
 """
 
-__all__ = ["OUTSIDE", "Context", "Support", "digest_of"]
+__all__ = ["Context", "digest_of"]
 
-from bisect import bisect_right, insort
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import Any, NamedTuple
 
 from converge.effect import Given, Source
 from converge.fact import Fact, Invalidation, id_of, kind_of
 from converge.intent import RootIntent
 from converge.kind import Kind
-from converge.liveness import DEAD, LIVE, Labels, label
+from converge.labelling import Labelling
+from converge.liveness import DEAD, LIVE
 from converge.log import KindLog
-
-OUTSIDE = Source("")
-_REMEMBERED_LABELLINGS = 4  # the round read now, the one before it, and what a caller looks back at
-
-
-class Support(NamedTuple):
-    """One derivation: the fact at `fact`, stated by source number `source` in `round`, resting on `evidence`."""
-
-    fact: int
-    source: int
-    round: int
-    evidence: tuple[int, ...] | Given
+from converge.support import OUTSIDE, Evidence, Support, Supports
 
 
 class Context:
@@ -40,106 +28,59 @@ class Context:
         self.facts: list[Fact] = []
         self.rounds: list[int] = []
         self.position: dict[str, int] = {}
-        self.supports: list[Support] = []
-        self.markers: list[tuple[int, str]] = []  # where a marker stands, and the id of what it marks
+        self.supports = Supports()
+        self.labelling = Labelling(self)
         self.kinds: dict[str, KindLog] = {}
-        self.sources: list[Source] = []
         self.highest = 0
-        self._source_numbers: dict[Source, int] = {}
-        self._versions: dict[str, list[int]] = {}  # agent -> the source numbers of its versions
-        self._completed: dict[int, list[int]] = {}  # source number -> rounds its activations wrote
-        self._reigns: dict[str, list[tuple[int, int]]] = {}  # agent of several versions -> (round, version's number)
-        self._first: list[int] = []  # fact -> its first support; nearly all facts have no other
-        self._more: dict[int, list[int]] = {}
-        self._known_supports: dict[tuple[int, int, Any, int], int] = {}  # of facts that have several
         self._nodes: dict[Given, Given] = {}
+        self._awaited: dict[str, list[int]] = {}  # target that an effect has yet to add -> its markers
         self._view_digests: dict[tuple[frozenset[str], int], str] = {}
-        self._labels: dict[int, Labels] = {}
-        self.unsettling: list[int] = []  # the rounds that hold a marker, a replaced support or a circle
         self.add(intent, 0)
         self.support(0, OUTSIDE, 0, ())
 
     # --- growing ------------------------------------------------------------------------------------------------
 
     def add(self, fact: Fact, round: int) -> bool:
-        """Add a fact and say whether it is new; its round is the lowest one. The caller adds a support right after."""
+        """Add a fact and say whether it is new. The caller adds a support right after."""
         fact_id = id_of(fact)
-        known = self.position.get(fact_id)
-        if known is not None:
-            if round < self.rounds[known]:
-                self._view_digests.clear()
-                self.log(kind_of(fact)).move(self.facts[known], self.rounds[known], round)
-                self.rounds[known] = round
+        if fact_id in self.position:
             return False
         self._view_digests.clear()
-        self.position[fact_id] = len(self.facts)
+        place = self.position[fact_id] = len(self.facts)
         self.facts.append(fact)
         self.rounds.append(round)
-        self._first.append(-1)
         self.log(kind_of(fact)).add(fact, round)
         self.highest = max(self.highest, round)
         if isinstance(fact, Invalidation):
-            self.markers.append((len(self.facts) - 1, fact.target))
-            self._unsettle(round)
+            self._mark(place, fact.target)
+        for marker in self._awaited.pop(fact_id, ()):
+            self._mark(marker, fact_id)
         return True
 
     def node(self, given: Given) -> Given:
         """Return the one evidence node that stands for everything equal to `given`."""
         return self._nodes.setdefault(given, given)
 
-    def support(self, fact: int, source: Source, round: int, evidence: tuple[int, ...] | Given) -> bool:
+    def support(self, fact: int, source: Source, round: int, evidence: Evidence) -> bool:
         """Add one derivation of the fact at a position and say whether it is new. A Given comes from `node`."""
-        number = self.number(source)
-        # A replacing agent that draws the same conclusion again must be seen to have drawn it in this activation.
-        known = (fact, number, _named(evidence), round if source.replaces else -1)
-        first = self._first[fact]
-        if first < 0:
-            self._first[fact] = len(self.supports)
-            if evidence and not isinstance(evidence, Given) and evidence[-1] >= fact:  # positions ascend
-                self._unsettle(round)  # it may rest on itself in the end
-        else:
-            same = first if known == self._name(self.supports[first]) else self._known_supports.get(known)
-            if same is not None:
-                self.supports[same] = self.supports[same]._replace(round=min(round, self.supports[same].round))
-                return False
-            self._known_supports[known] = len(self.supports)
-            self._more.setdefault(fact, []).append(len(self.supports))
-        self.supports.append(Support(fact, number, round, evidence))
+        before, is_new_fact = len(self.supports), not self.supports.knows(fact)
+        index = self.supports.add(fact, source, round, evidence)
+        if index is None:
+            return False
+        if round < self.rounds[fact]:
+            self._lower(fact, round)
         self.highest = max(self.highest, round)
-        self._forget_labels(round)
-        return True
+        self.labelling.support(index, is_new_fact=is_new_fact)
+        return len(self.supports) > before
 
-    def complete(self, source: Source, round: int) -> bool:
-        """Note that an activation of `source` that wrote `round` completed; say whether older supports cease to count.
+    def complete(self, source: Source, read: int, wrote: int) -> None:
+        """Note that an activation of `source` that read one round and wrote another completed.
 
-        They do where the agent replaces, and where a newer version of it completes for the first time.
+        Older supports of it may cease to count then.
         """
-        number = self.number(source)
-        replaced = False
-        if source.replaces:
-            completed = self._completed.setdefault(number, [])
-            if round not in completed:
-                replaced = bool(completed)
-                insort(completed, round)
-        if len(self._versions[source.agent]) > 1:
-            reigns = self._reigns.setdefault(source.agent, [])
-            before = [version for since, version in reigns if since <= round]
-            if not before or before[-1] != number:
-                insort(reigns, (round, number))
-                replaced = True
-        if replaced:
-            self.highest = max(self.highest, round)  # what fell is part of this round, even if nothing was added
-            self._unsettle(round)
-        return replaced
-
-    def number(self, source: Source) -> int:
-        """Return the number that stands for `source` in supports."""
-        number = self._source_numbers.get(source)
-        if number is None:
-            number = self._source_numbers[source] = len(self.sources)
-            self.sources.append(source)
-            self._versions.setdefault(source.agent, []).append(number)
-        return number
+        for since, index in self.supports.complete(source, read, wrote):
+            self.highest = max(self.highest, since)  # what fell is part of this round, even if nothing was added
+            self.labelling.cease(index, since)
 
     def log(self, kind: Kind) -> KindLog:
         """Return the log of a kind, empty if nothing of it is known."""
@@ -151,76 +92,47 @@ class Context:
     # --- reading ------------------------------------------------------------------------------------------------
 
     def supports_of(self, fact: int) -> Iterator[Support]:
-        """Iterate over the derivations of the fact at a position, first one first."""
-        yield self.supports[self._first[fact]]
-        for index in self._more.get(fact, ()):
-            yield self.supports[index]
+        """Iterate over the derivations of the fact at a position, the one of the lowest round first."""
+        return (self.supports[index] for index in self.supports.of(fact))
 
     def evidence_of(self, support: Support) -> tuple[int, ...]:
         """Return the positions a support rests on, an evidence node spelled out."""
         evidence = support.evidence
-        return self._members(evidence) if isinstance(evidence, Given) else evidence
+        return self.members(evidence) if isinstance(evidence, Given) else evidence
+
+    def members(self, given: Given) -> tuple[int, ...]:
+        """Return the positions an evidence node stands for, ascending."""
+        members = set(given.picks)
+        for kind, after, upto, live in given.ranges:
+            log = self.kinds.get(kind)
+            found = {self.position[id_of(fact)] for fact in (log.between(after, upto) if log else ())}
+            members |= found - self.labelling.fallen(kind, upto) if live else found
+        return tuple(sorted(members))
 
     def size(self, given: Given) -> int:
         """Return how many facts an evidence node stands for; one met in two calls counts twice."""
         logs = ((self.kinds.get(part.kind), part) for part in given.ranges)
-        parts = (len(log.between(part.after, part.upto)) - len(part.without) for log, part in logs if log)
-        return len(given.picks) + sum(parts)
-
-    def counts(self, support: Support, upto: int) -> bool:
-        """Whether a support counts in a view of round `upto`: not after a newer activation or version replaced it."""
-        if support.round > upto:
-            return False
-        source = self.sources[support.source]
-        reigns = [number for round, number in self._reigns.get(source.agent, ()) if round <= upto]
-        if reigns and reigns[-1] != support.source:
-            return False
-        if not source.replaces:
-            return True
-        completed = self._completed.get(support.source, ())
-        return not completed or completed[bisect_right(completed, upto) - 1] == support.round
-
-    def labels(self, upto: int) -> Labels | None:
-        """Return the labelling as of round `upto`, or None where everything known by then is live."""
-        if not self.unsettling or upto < self.unsettling[0]:
-            return None
-        if upto not in self._labels:
-            while len(self._labels) >= _REMEMBERED_LABELLINGS:
-                del self._labels[next(iter(self._labels))]
-            self._labels[upto] = self._label(upto)
-        return self._labels[upto]
+        return len(given.picks) + sum(len(log.between(part.after, part.upto)) for log, part in logs if log)
 
     def live_only_through(self, kind: str, upto: int) -> list[Fact]:
         """Return the live facts that would not be live without the facts of one kind, those of the kind left out."""
         if kind not in self.kinds:
             return []
-        now, without = self.labels(upto), self._label(upto, without=kind)
-        return [
-            fact
-            for place, (fact, round) in enumerate(zip(self.facts, self.rounds, strict=True))
-            if round <= upto and kind_of(fact).label != kind and _label(now, place) == LIVE != without.of[place]
-        ]
+        labels = self.labelling.without(kind, upto)
+        changed = (place for place, label in labels.items() if label != LIVE and self.is_live(place, upto))
+        return [self.facts[place] for place in changed if kind_of(self.facts[place]).label != kind]
+
+    def label(self, fact: int, upto: int) -> int:
+        """Return the label of the fact at a position in a round in which it is known."""
+        return self.labelling.label(fact, upto)
 
     def is_live(self, fact: int, upto: int) -> bool:
-        """Whether the fact at a position is live as of round `upto`."""
-        labels = self.labels(upto)
-        return self.rounds[fact] <= upto if labels is None else labels.of[fact] == LIVE
+        """Whether the fact at a position is known and live in round `upto`."""
+        return self.rounds[fact] <= upto and self.labelling.label(fact, upto) == LIVE
 
     def reason(self, fact: int, upto: int) -> Support:
         """Return a support that proves the live fact at a position; following reasons ends in given facts."""
-        labels = self.labels(upto)
-        return self.supports[self._first[fact] if labels is None else labels.reason[fact]]
-
-    def relabelled(self, before: int, now: int) -> set[str]:
-        """Return the kinds with a fact known by round `before` whose label is another in round `now`."""
-        old, new = self.labels(before), self.labels(now)
-        if old is new:
-            return set()
-        changed = set()
-        for fact, round in enumerate(self.rounds):
-            if round <= before and _label(old, fact) != _label(new, fact):
-                changed.add(kind_of(self.facts[fact]).label)
-        return changed
+        return self.supports[self.labelling.reason(fact, upto)]
 
     # --- digests ------------------------------------------------------------------------------------------------
 
@@ -237,13 +149,11 @@ class Context:
         return self._view_digests[kinds, upto]
 
     def live_digest(self, upto: int) -> str:
-        """Return the digest of the ids of live and disputed facts."""
-        labels = self.labels(upto)
-        return digest_of(
-            id_of(fact)
-            for fact in self._digested(upto)
-            if labels is None or labels.of[self.position[id_of(fact)]] != DEAD
-        )
+        """Return the digest of the ids of live and disputed facts.
+
+        A marker on what would not hold without it either is left out: who never drew that conclusion never met it.
+        """
+        return digest_of(id_of(fact) for fact in self._digested(upto) if self._matters(fact, upto))
 
     def proof_digest(self, upto: int) -> str:
         """Return the digest of all fact ids and all supports."""
@@ -261,63 +171,37 @@ class Context:
                 yield fact
 
     def _support_digest(self, support: Support, nodes: dict[int, str]) -> str:
-        source, shared = self.sources[support.source], id(support.evidence)
+        source, shared = self.supports.sources[support.source], id(support.evidence)
         if shared not in nodes:
             nodes[shared] = digest_of(id_of(self.facts[position]) for position in self.evidence_of(support))
         return f"{source.agent}@{source.version} {nodes[shared]}"
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _name(self, support: Support) -> tuple[int, int, Any, int]:
-        replaces = self.sources[support.source].replaces
-        return (support.fact, support.source, _named(support.evidence), support.round if replaces else -1)
+    def _mark(self, marker: int, target: str) -> None:
+        place = self.position.get(target)
+        if place is None:
+            self._awaited.setdefault(target, []).append(marker)
+        else:
+            self.labelling.mark(marker, place, max(self.rounds[marker], self.rounds[place]))
 
-    def _members(self, given: Given) -> tuple[int, ...]:
-        members = set(given.picks)
-        for part in given.ranges:
-            log = self.kinds.get(part.kind)
-            facts = log.between(part.after, part.upto) if log else ()
-            members.update({self.position[id_of(fact)] for fact in facts}.difference(part.without))
-        return tuple(sorted(members))
+    def _lower(self, fact: int, round: int) -> None:
+        self._view_digests.clear()
+        self.log(kind_of(self.facts[fact])).move(self.facts[fact], self.rounds[fact], round)
+        self.rounds[fact] = round
 
-    def _unsettle(self, round: int) -> None:
-        if round not in self.unsettling:
-            insort(self.unsettling, round)
-        self._forget_labels(round)
+    def _matters(self, fact: Fact, upto: int) -> bool:
+        if self.label(self.position[id_of(fact)], upto) == DEAD:
+            return False
+        if not isinstance(fact, Invalidation):
+            return True
+        target = self.position.get(fact.target)
+        return target is not None and self.rounds[target] <= upto and self._is_supported(target, upto)
 
-    def _forget_labels(self, round: int) -> None:
-        if self._labels:
-            self._labels = {upto: labels for upto, labels in self._labels.items() if upto < round}
-
-    def _label(self, upto: int, without: str | None = None) -> Labels:
-        """Label with each evidence node as one more fact, so that a node shared by a thousand facts is met once."""
-        nodes: dict[int, tuple[int, Given]] = {}  # by identity: an activation's emissions share one node
-        supports: list[tuple[int, tuple[int, ...]]] = []
-        counted = [index for index, support in enumerate(self.supports) if self.counts(support, upto)]
-        if without is not None:
-            counted = [i for i in counted if kind_of(self.facts[self.supports[i].fact]).label != without]
-        for index in counted:
-            support = self.supports[index]
-            evidence = support.evidence
-            if isinstance(evidence, Given):
-                node, _ = nodes.setdefault(id(evidence), (len(self.facts) + len(nodes), evidence))
-                evidence = (node,)
-            supports.append((support.fact, evidence))
-        for node, given in nodes.values():
-            supports.append((node, self._members(given)))
-        markers = [(place, self.position[target]) for place, target in self.markers if self.rounds[place] <= upto]
-        labels = label(len(self.facts) + len(nodes), supports, markers)
-        reason = [counted[index] if 0 <= index < len(counted) else -1 for index in labels.reason]
-        return labels._replace(reason=reason)
-
-
-def _named(evidence: tuple[int, ...] | Given) -> Any:
-    """Return what evidence is compared by: a node may stand for very many facts and is one object."""
-    return id(evidence) if isinstance(evidence, Given) else evidence
-
-
-def _label(labels: Labels | None, fact: int) -> int:
-    return LIVE if labels is None else labels.of[fact]
+    def _is_supported(self, fact: int, upto: int) -> bool:
+        """Whether a fact has a support that counts and no part of which is dead."""
+        counted = (self.supports[index] for index in self.supports.of(fact) if self.supports.counts(index, upto))
+        return any(all(self.label(cited, upto) != DEAD for cited in self.evidence_of(one)) for one in counted)
 
 
 def digest_of(lines: Iterable[str]) -> str:

@@ -19,12 +19,12 @@ class Source(NamedTuple):
 
 
 class Range(NamedTuple):
-    """The facts of one kind with `after` < round <= `upto`, but for the positions in `without`."""
+    """The facts of one kind with `after` < round <= `upto`; where `live`, those that were live in round `upto`."""
 
     kind: str
     after: int
     upto: int
-    without: tuple[int, ...] = ()
+    live: bool = False
 
 
 class Given(NamedTuple):

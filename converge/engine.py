@@ -27,10 +27,11 @@ from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants, invariant
 from converge.job import Job
 from converge.kind import Kind
+from converge.machine import Machine
 from converge.opening import Opening
 from converge.outcome import Outcome
 from converge.ports import Clock, JobHeader, Store
-from converge.schedule import Lockstep
+from converge.schedule import ScheduleName, schedule_named
 from converge.snapshot import Snapshot, restore
 from converge.trace import Trace
 from converge.wiring import Wiring
@@ -45,7 +46,9 @@ class Engine:
 
     agents: functions declared with @agent, or objects with `run(view)`. store: where jobs are kept; None keeps them
     in this engine's memory. invariants: what root intents may name. inputs: if given, every kind that no agent
-    writes must be among them. `async with engine` keeps the store open between jobs.
+    writes must be among them. schedule: "frontier" and "lockstep" give the same facts, rounds and views, whatever
+    takes how long; "stream" does so for monotone agents only. allow_disputes: accept a circle through an agent that
+    replaces its conclusions. `async with engine` keeps the store open between jobs.
     """
 
     def __init__(
@@ -55,11 +58,15 @@ class Engine:
         store: Store | None = None,
         invariants: Iterable[Invariant | Callable[..., object]] = (),
         inputs: Iterable[type[Fact]] | type[Fact] | None = None,
+        schedule: ScheduleName = "frontier",
+        allow_disputes: bool = False,
         clock: Clock | None = None,
         max_emissions: int = _MAX_EMISSIONS,
     ) -> None:
         _refuse_foreign(agents, store)
-        self.wiring = Wiring(map(as_agent, agents), [inputs] if isinstance(inputs, type) else inputs)
+        declared = [inputs] if isinstance(inputs, type) else inputs
+        self.wiring = Wiring(map(as_agent, agents), declared, allow_disputes=allow_disputes)
+        self.schedule = schedule_named(schedule)
         self.invariants = tuple(rule if isinstance(rule, Invariant) else invariant(rule) for rule in invariants)
         self.store: Store = _memory() if store is None else store
         self.clock: Clock = SystemClock() if clock is None else clock
@@ -138,20 +145,20 @@ class Engine:
 
     # --- beginning a job ----------------------------------------------------------------------------------------
 
-    def _job(self, job_id: str, begin: Callable[[], Awaitable[tuple[Lockstep, Writer]]]) -> Job:
+    def _job(self, job_id: str, begin: Callable[[], Awaitable[tuple[Machine, Writer]]]) -> Job:
         return Job(job_id, begin, partial(self._occupied, job_id), self.clock, self._max_emissions)
 
-    async def _begin_new(self, job_id: str, intent: RootIntent, facts: tuple[Fact, ...]) -> tuple[Lockstep, Writer]:
+    async def _begin_new(self, job_id: str, intent: RootIntent, facts: tuple[Fact, ...]) -> tuple[Machine, Writer]:
         canonical, _, body = identified(intent)
         snapshot = Snapshot(job_id, Context(canonical), Trace(), {}, Spend(), intent.budget, 0)
-        machine = Lockstep(self.wiring, Invariants(intent, self.invariants), snapshot)
+        machine = Machine(self.wiring, self.schedule, Invariants(intent, self.invariants), snapshot)
         machine.start(facts, self.clock.now())
         header = JobHeader(job_id, self.clock.now(), body.decode())
         return machine, Writer(self.store, header, is_new=True)
 
     async def _begin_again(
         self, job_id: str, facts: tuple[Fact, ...], budget: Budget | None, intent: RootIntent | None
-    ) -> tuple[Lockstep, Writer]:
+    ) -> tuple[Machine, Writer]:
         stored = await self.store.load(job_id)
         snapshot = restore(stored, self.kinds)
         known = snapshot.context.intent
@@ -159,7 +166,7 @@ class Engine:
             raise IntentMismatch(job_id, known.objective, intent.objective)
         if budget is not None:
             snapshot.budget = budget
-        machine = Lockstep(self.wiring, Invariants(known, self.invariants), snapshot)
+        machine = Machine(self.wiring, self.schedule, Invariants(known, self.invariants), snapshot)
         machine.resume(facts, self.clock.now())
         return machine, Writer(self.store, stored.header, is_new=False)
 

@@ -11,6 +11,8 @@ __all__ = [
     "AuthorError",
     "BudgetInvalid",
     "CallerError",
+    "CaptureInvalid",
+    "CaptureMissing",
     "ConvergeError",
     "EngineBusy",
     "EngineElsewhere",
@@ -32,6 +34,7 @@ __all__ = [
     "JobExists",
     "JobNotEntered",
     "JobUnknown",
+    "JoinInvalid",
     "KeyContested",
     "KindInvalid",
     "KindUnknown",
@@ -337,6 +340,28 @@ class AgentTimeout(AuthorError, TimeoutError):
     def __init__(self, agent: str, seconds: float, *, in_place: bool = False) -> None:
         hint = ", and runs in place, where nothing can stop it: make it async, or declare it threaded=True"
         super().__init__(f"agent {agent} did not finish within its timeout of {seconds:g} s{hint if in_place else ''}")
+
+
+class JoinInvalid(AuthorError, TypeError):
+    """Raised for a join that does not stay within its kind and key, or breaks a law of joins."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"{kind}.join: {reason}")
+
+
+class CaptureInvalid(AuthorError, TypeError):
+    """Raised for a call that cannot be captured."""
+
+    def __init__(self, agent: str, name: str, reason: str) -> None:
+        super().__init__(f"agent {agent}, capture {name!r}: {reason}; arguments and result must be JSON data")
+
+
+class CaptureMissing(AuthorError, LookupError):
+    """Raised where only captured calls may be answered and this one was never made."""
+
+    def __init__(self, agent: str, name: str) -> None:
+        self.agent, self.name = agent, name
+        super().__init__(f"agent {agent}, capture {name!r}: this call was never captured: the agent asks something else")
 
 
 class InvariantInvalid(AuthorError, TypeError):

@@ -8,6 +8,8 @@ __all__ = [
     "Fact",
     "Failure",
     "Invalidation",
+    "Revision",
+    "Violation",
     "id_of",
     "identified",
     "kind_of",
@@ -64,8 +66,9 @@ class FactMeta(type):
 class Fact(metaclass=FactMeta):
     """Subclass it to declare a kind: `class Risk(Fact, key=("name",)): name: str; severity: int`.
 
-    Options: `key` (field names; default all), `policy` ("contest" or "many"), `version` (from 1), `name`
-    (default the class's). Values are validated at construction, which raises pydantic's ValidationError.
+    Options: `key` (field names; default all), `policy` ("contest", "many", or "join" with a method `join(self, other)`),
+    `version` (from 1), `name` (default the class's). Values are validated at construction, which raises pydantic's
+    ValidationError.
     """
 
     __slots__ = ("_id",)  # not annotated: an annotation would make it a field
@@ -82,6 +85,19 @@ class Fact(metaclass=FactMeta):
     def invalidate(self, reason: str) -> "Invalidation":
         """Return the marker that this fact no longer holds. An agent must add `.because(...)`."""
         return Invalidation(target=id_of(self), reason=reason)
+
+    def revise(self: F, **changes: Any) -> "Revision":
+        """Return this fact with some fields changed and the marker that it takes the place of the old one.
+
+        It must add `.because(...)`: both rest on the same evidence. Raises ValueError for a change of the key, or none.
+        """
+        kind = kind_of(self)
+        revised = dataclasses.replace(self, **changes)
+        if kind.keyed and kind.key_of(revised) != kind.key_of(self):
+            raise ValueError(f"a revision is about the same thing: {kind.label}'s key {', '.join(kind.key)} must stay")
+        if revised == self:
+            raise ValueError(f"the revision changes nothing of {self!r}")
+        return Revision(revised, self)
 
     def __eq__(self, other: object) -> bool:
         """Whether kind and canonical content are equal."""
@@ -101,6 +117,18 @@ class Assertion(NamedTuple):
     evidence: tuple[Fact, ...]
 
 
+class Revision(NamedTuple):
+    """A fact that takes the place of another, and the evidence for both this and that."""
+
+    fact: Fact
+    predecessor: Fact
+    evidence: tuple[Fact, ...] = ()
+
+    def because(self, *evidence: Fact) -> "Revision":
+        """Return this revision with the facts that, taken together, are the reason for it. Raises TypeError."""
+        return self._replace(evidence=self.fact.because(*evidence).evidence)
+
+
 class Invalidation(Fact, policy="many"):
     """A fact about a fact: the one with the id `target` no longer holds, for this reason."""
 
@@ -114,6 +142,13 @@ class Failure(Fact, policy="many"):
     agent: str
     view: str
     error: str
+
+
+class Violation(Fact, policy="many"):
+    """Stated by the runtime when nothing is unread and a constraint of the root intent does not hold."""
+
+    invariant: str
+    text: str
 
 
 def kind_of(fact: Fact | type[Fact]) -> Kind:
@@ -148,3 +183,4 @@ stored_id: Callable[[Fact], str] = attrgetter("_id")  # of a fact that was ident
 
 # What went wrong on the way is not knowledge about the world: no digest may depend on it.
 kind_of(Failure).digested = False
+kind_of(Violation).digested = False

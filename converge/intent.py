@@ -22,13 +22,15 @@ class Budget:
     """What a job may spend in all, resumes included; each is reserved before it is spent and never exceeded.
 
     rounds: rounds read; facts: facts derived (given ones are free); activations: agent runs, failed ones included;
-    seconds: wall-clock time while running. 0 is allowed and stops at once. Raises BudgetInvalid.
+    seconds: wall-clock time while running; churn: how often one set of live facts may be left and entered again.
+    0 is allowed and stops at once. Raises BudgetInvalid.
     """
 
     rounds: int = 1_000
     facts: int = 1_000_000
     activations: int = 1_000_000
     seconds: float = 600.0
+    churn: int = 1
 
     def __post_init__(self) -> None:
         for name in _UNITS:

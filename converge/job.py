@@ -17,16 +17,16 @@ import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from converge.errors import JobAbandoned, JobNotEntered
+from converge.machine import Activate, Commit, Done, Machine
 from converge.outcome import Outcome
 from converge.pool import Pool
 from converge.ports import Clock
-from converge.schedule import Activate, Commit, Done, Lockstep
 from converge.stop import Stop, StopReason
 from converge.trace import Event, Trace
 from converge.writer import Writer
 
 _log = logging.getLogger("converge")
-Begin = Callable[[], Awaitable[tuple[Lockstep, Writer]]]
+Begin = Callable[[], Awaitable[tuple[Machine, Writer]]]
 
 
 class Job:
@@ -143,7 +143,7 @@ class Job:
             self._ended.set()
             self._news.set()
 
-    async def _drive(self, machine: Lockstep, writer: Writer) -> Outcome:
+    async def _drive(self, machine: Machine, writer: Writer) -> Outcome:
         self._trace, self._first_event = machine.trace, machine.first_event
         outcome: Outcome | None = None
         async with anyio.create_task_group() as actors:
@@ -155,7 +155,7 @@ class Job:
         assert outcome is not None
         return outcome
 
-    async def _until_stopped(self, machine: Lockstep, writer: Writer) -> Outcome:
+    async def _until_stopped(self, machine: Machine, writer: Writer) -> Outcome:
         assert self._scope is not None
         results, inbox = anyio.create_memory_object_stream[Done](inf)
         actor = _MergeActor(machine, writer, self._clock, self._tell)
@@ -176,7 +176,7 @@ class Job:
                 raise
         return self._ending(machine, actor)
 
-    def _ending(self, machine: Lockstep, actor: "_MergeActor") -> Outcome:
+    def _ending(self, machine: Machine, actor: "_MergeActor") -> Outcome:
         assert actor.stop is not None
         return Outcome(
             job_id=self.job_id,
@@ -187,6 +187,7 @@ class Job:
             missing=machine.missing(),
             cycles=machine.cycles,
             errors=dict(machine.errors),
+            doubts=machine.doubts(),
         )
 
     def _tell(self) -> None:
@@ -198,7 +199,7 @@ class Job:
 class _MergeActor:
     """Performs the machine's commands; the only one that talks to it."""
 
-    def __init__(self, machine: Lockstep, writer: Writer, clock: Clock, tell: Callable[[], None]) -> None:
+    def __init__(self, machine: Machine, writer: Writer, clock: Clock, tell: Callable[[], None]) -> None:
         self.machine, self.writer, self.clock, self.tell = machine, writer, clock, tell
         self.stop: Stop | None = None
         self._accounted = clock.elapsed()

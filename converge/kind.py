@@ -20,7 +20,7 @@ from converge.canonical import CanonicalSerializer, normalized
 from converge.errors import FactInvalid, FactTooLarge, KindInvalid
 from converge.frozen import frozen
 
-Policy = Literal["contest", "many"]
+Policy = Literal["contest", "join", "many"]
 
 # Large enough for a contract's full text, small enough that a thousand of them fit in memory.
 MAX_FACT_BYTES = 4 * 1024 * 1024
@@ -131,10 +131,19 @@ class Kind:
             raise KindInvalid(self.label, f"key names {unknown[0]!r}, which is not a field: it has {', '.join(fields)}")
         if self.policy not in get_args(Policy):
             raise KindInvalid(self.label, f"policy {self.policy!r} is not one of {', '.join(get_args(Policy))}")
+        if self.policy == "join":
+            self._check_join()
         if taken := [field for field in ("because", "invalidate", "revise", "propose") if field in fields]:
             raise KindInvalid(self.label, f"a field cannot be named {taken[0]!r}, a word every fact understands")
         if not fullmatch(r"[\w.-]+", self.name):
             raise KindInvalid(self.name, "a name is made of letters, digits, '.', '-' and '_'")
+
+
+    def _check_join(self) -> None:
+        if not self.key:
+            raise KindInvalid(self.label, 'policy "join" needs a key: facts of one key are joined')
+        if not callable(getattr(self.cls, "join", None)):
+            raise KindInvalid(self.label, 'policy "join" needs a method: def join(self, other): ...')
 
 
 _LEAVE_OUT = "leave out aliases, computed fields, own serializers, secrets and validators that change valid values"

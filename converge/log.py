@@ -13,9 +13,9 @@ from converge.kind import Kind
 
 
 class KindLog:
-    """All facts of one kind: buckets by round, an index by key, and the rounds in which labels changed."""
+    """All facts of one kind: buckets by round, and an index by key."""
 
-    __slots__ = ("_whole", "buckets", "contested", "keys", "kind", "relabelled", "rounds")
+    __slots__ = ("_whole", "buckets", "contested", "keys", "kind", "rounds")
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -23,7 +23,6 @@ class KindLog:
         self.rounds: list[int] = []
         self.keys: dict[Any, list[Fact]] = {}
         self.contested: set[Any] = set()
-        self.relabelled: list[int] = []
         self._whole: tuple[int, tuple[Fact, ...]] | None = None
 
     def add(self, fact: Fact, round: int) -> None:
@@ -60,11 +59,6 @@ class KindLog:
         """Return the first round after `round` that added a fact, if there is one."""
         place = bisect_right(self.rounds, round)
         return self.rounds[place] if place < len(self.rounds) else None
-
-    def relabel(self, round: int) -> None:
-        """Note that labels of this kind changed in a round."""
-        if round not in self.relabelled:
-            insort(self.relabelled, round)
 
     def _file(self, fact: Fact, round: int) -> None:
         bucket = self.buckets.get(round)

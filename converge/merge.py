@@ -9,24 +9,32 @@ __all__ = ["Growth", "fresh", "merge", "premises"]
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from converge.context import OUTSIDE, Context
+from converge.context import Context
 from converge.effect import Effect, Source
 from converge.errors import FactInvalid
 from converge.fact import Fact, Invalidation, identified, kind_of
+from converge.support import OUTSIDE, Evidence
 
 
 class Growth(NamedTuple):
-    """What a merge really added. `kinds` gained facts; `bodies` are the new facts' canonical JSON, in order."""
+    """What a merge really added. `grown` holds which kind gained facts in which round; `bodies` the new facts' JSON."""
 
-    round: int
     facts: int
     supports: int
-    kinds: frozenset[str]
+    grown: frozenset[tuple[str, int]]
     bodies: tuple[bytes, ...]
-    relabels: bool
 
     def __bool__(self) -> bool:
         return bool(self.facts or self.supports)
+
+    def and_then(self, later: "Growth") -> "Growth":
+        """Return this growth and a later one together."""
+        return Growth(
+            self.facts + later.facts,
+            self.supports + later.supports,
+            self.grown | later.grown,
+            self.bodies + later.bodies,
+        )
 
 
 class _Additions:
@@ -36,30 +44,30 @@ class _Additions:
         self.context = context
         self.facts, self.supports = len(context.facts), len(context.supports)
         self.bodies: list[bytes] = []
-        self.kinds: set[str] = set()
-        self.relabels = False
+        self.grown: set[tuple[str, int]] = set()
 
     def fact(self, fact: Fact, body: bytes, round: int) -> None:
         if self.context.add(fact, round):
             self.bodies.append(body)
-            self.kinds.add(kind_of(fact).label)
-            self.relabels |= isinstance(fact, Invalidation)
+            self.grown.add((kind_of(fact).label, round))
 
-    def support(self, fact_id: str, source: Source, round: int, evidence: object) -> None:
-        position = self.context.position[fact_id]
-        added = self.context.support(position, source, round, evidence)  # type: ignore[arg-type]
-        self.relabels |= added and position < self.facts
+    def support(self, fact_id: str, source: Source, round: int, evidence: Evidence) -> None:
+        place = self.context.position[fact_id]
+        before = self.context.rounds[place]
+        self.context.support(place, source, round, evidence)
+        if self.context.rounds[place] < before:  # it is known earlier than it was thought to be
+            self.grown.add((kind_of(self.context.facts[place]).label, round))
 
-    def growth(self, round: int) -> Growth:
+    def growth(self) -> Growth:
         facts = len(self.context.facts) - self.facts
         supports = len(self.context.supports) - self.supports
-        return Growth(round, facts, supports, frozenset(self.kinds), tuple(self.bodies), self.relabels)
+        return Growth(facts, supports, frozenset(self.grown), tuple(self.bodies))
 
 
-def merge(context: Context, effects: Iterable[Effect], round: int) -> Growth:
-    """Merge effects, sorted by agent name, into `round` and return what grew."""
+def merge(context: Context, effects: Iterable[tuple[Effect, int]]) -> Growth:
+    """Merge effects, each into a round, and return what grew."""
     additions = _Additions(context)
-    for effect in effects:
+    for effect, round in effects:
         for emission in effect.emissions:
             additions.fact(emission.fact, emission.body, round)
         uncited = any(emission.evidence is None for emission in effect.emissions)
@@ -68,8 +76,8 @@ def merge(context: Context, effects: Iterable[Effect], round: int) -> Growth:
             evidence = node if emission.evidence is None else _positions(context, emission.evidence)
             additions.support(emission.fact_id, effect.source, round, evidence)
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
-        additions.relabels |= context.complete(effect.source, round)
-    return additions.growth(round)
+        context.complete(effect.source, effect.round, round)
+    return additions.growth()
 
 
 def premises(context: Context, facts: Iterable[Fact], round: int) -> Growth:
@@ -86,7 +94,7 @@ def premises(context: Context, facts: Iterable[Fact], round: int) -> Growth:
         fact, body = canonical[fact_id]
         additions.fact(fact, body, round)
         additions.support(fact_id, OUTSIDE, round, ())
-    return additions.growth(round)
+    return additions.growth()
 
 
 def fresh(context: Context, effects: Iterable[Effect]) -> set[str]:

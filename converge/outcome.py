@@ -19,7 +19,8 @@ class Outcome:
     """The end of a job. `context` reads everything known; its `live(Kind)` is the answer.
 
     `missing` names the optional agents that failed; `errors` holds, by agent, what was raised in this run by those
-    that still fail, to be looked at or raised. `cycles` counts what was committed.
+    that still fail, to be looked at or raised. `cycles` counts what was committed. `doubts` says what of the schedule
+    makes this outcome depend on timing.
     """
 
     job_id: str
@@ -30,6 +31,7 @@ class Outcome:
     missing: tuple[str, ...] = ()
     cycles: int = 0
     errors: Mapping[str, BaseException] = dataclasses.field(default_factory=dict, repr=False)
+    doubts: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     def __repr__(self) -> str:
         return f"<outcome of {self.job_id}: {self.stop}>"
@@ -54,7 +56,7 @@ class Outcome:
     @cached_property
     def timing_dependent(self) -> tuple[str, ...]:
         """What in this outcome another run could find otherwise, in a sentence each; empty for nearly every job."""
-        reasons = []
+        reasons = list(self.doubts)
         if self.stop.reason is StopReason.CANCELLED or "seconds" in self.stop.detail:
             reasons.append("it was stopped by the clock or by a caller: what had been merged by then is timing")
         if self.missing:

@@ -22,10 +22,10 @@ from converge.activation import seal
 from converge.agent import Agent, Retry
 from converge.effect import Effect
 from converge.errors import AgentTimeout, ForeignEmission, TooManyEmissions
-from converge.fact import Assertion, Fact
+from converge.fact import Assertion, Fact, Revision
 from converge.isolation import Isolated
+from converge.machine import Activation, Done
 from converge.ports import Clock
-from converge.schedule import Activation, Done
 from converge.view import View
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Pool:
     def _listed(self, agent: Agent, produced: Any) -> list[object]:
         if produced is None:
             return []
-        if isinstance(produced, (Fact, Assertion)):
+        if isinstance(produced, (Fact, Assertion, Revision)):
             return [produced]
         if isinstance(produced, (str, bytes, dict)) or not hasattr(produced, "__iter__"):
             raise ForeignEmission(agent.name, produced)

@@ -1,54 +1,53 @@
-"""How far each agent has come, and who has something unread.
+"""How far each agent has come: who has something unread, who is reading, and since when.
 
-An agent is eligible when something in what it reads grew since it last looked. Two numbers per agent say so: the
-round of its last completed activation, where `view.new` begins, and the last round it looked at, which is all that
-the fixed point asks. A refused or failed activation moves only the second.
+An agent is due when something in what it reads grew since it last looked. Its watermark says so with two numbers: the
+round of its last completed activation, where `view.new` begins, and the last round it looked at, which is all that the
+fixed point asks. A refused or failed activation moves only the second.
+
+What is unread to an agent that reads liveness may turn out to be nothing: labels could have changed, and did not. It
+is known for certain only when the round is closed, so `stirs` is asked then, and `pass_by` notes that it was nothing.
 """
 
-__all__ = ["Eligible", "Progress"]
+__all__ = ["Progress"]
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 
 from converge.agent import Agent
+from converge.capture import Captures
 from converge.context import Context
-from converge.merge import Growth
+from converge.fact import kind_of
+from converge.flow import Group
 from converge.snapshot import Watermark
 from converge.view import View
 from converge.wiring import Wiring
 
 _NEVER = -1
-
-
-class Eligible(NamedTuple):
-    """Agents by number, in name order, and the round they read. `whole`: all of them or none."""
-
-    numbers: list[int]
-    round: int
-    whole: bool
+_NOTHING: frozenset[int] = frozenset()
 
 
 class Progress:
-    """The watermarks of one job's agents and the rounds they have yet to read."""
+    """The watermarks of one job's agents, the rounds they have yet to read and those they are reading."""
 
-    def __init__(self, wiring: Wiring, context: Context, watermarks: Mapping[str, Watermark]) -> None:
-        self._wiring, self._context, self._known = wiring, context, watermarks
+    def __init__(
+        self, wiring: Wiring, context: Context, watermarks: Mapping[str, Watermark], captures: Captures
+    ) -> None:
+        self.wiring, self._context, self._known, self._captures = wiring, context, watermarks, captures
         self.watermarks = [Watermark(a.source) if self._is_new(a) else watermarks[a.name] for a in wiring.agents]
+        self.view_type: type[View] = View
         # Agents whose watermark a commit has yet to hold; a new one is noted at once, so that a resume knows it.
         self._moved = {number for number, agent in enumerate(wiring.agents) if self._is_new(agent)}
-        self._rounds: dict[int, int] = {}  # agent -> the first round it has not read
-        self._settled: set[int] = set()  # settled agents with something unread
-        self._overtaken = False  # whether facts above the round being read exist already
-
-    def __bool__(self) -> bool:
-        """Whether anybody has something unread."""
-        return bool(self._rounds or self._settled)
+        self._due: dict[int, int] = {}  # agent -> the first round it has not read
+        self._waiting: list[dict[int, set[int]]] = [{} for _ in wiring.flow.groups]  # group -> round -> agents due
+        self._open: dict[int, int] = {}  # agent -> the round it is reading
+        self._reading: list[dict[int, int]] = [{} for _ in wiring.flow.groups]  # group -> round -> how many read it
+        self._again: dict[int, frozenset[int]] = {}  # agent -> facts it is given a second time
 
     # --- waking -------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Wake those who read nothing, or replace: the root intent is unread to them, so they run at least once."""
-        for number, agent in enumerate(self._wiring.agents):
+        for number, agent in enumerate(self.wiring.agents):
             if not agent.reads or agent.replacing:
                 self.wake_one(number, 0)
 
@@ -57,8 +56,8 @@ class Progress:
 
         A new agent and one that failed read the highest round: a lower one has been passed by others already.
         """
-        for number, (agent, watermark) in enumerate(zip(self._wiring.agents, self.watermarks, strict=True)):
-            round = self._first_unread(agent, watermark.seen)
+        for number, (agent, watermark) in enumerate(zip(self.wiring.agents, self.watermarks, strict=True)):
+            round = self._first_unread(number, watermark.seen)
             if watermark.seen == _NEVER and (not agent.reads or agent.replacing):
                 round = 0
             if watermark.failed or (round is not None and self._is_new(agent)):
@@ -66,79 +65,170 @@ class Progress:
             if round is not None:
                 self.wake_one(number, round)
 
-    def wake(self, kinds: Iterable[str], round: int, besides: int | None = None) -> None:
-        """Wake the readers of kinds that gained facts in `round`, `besides` left out."""
-        for label in kinds:
-            for number in self._wiring.readers.get(label, ()):
+    def wake(self, grown: Iterable[tuple[str, int]], besides: int | None = None) -> None:
+        """Wake the readers of kinds that gained facts in a round, `besides` left out."""
+        for label, round in grown:
+            for number in self.wiring.readers.get(label, ()):
                 if number != besides:
                     self.wake_one(number, round)
 
-    def wake_relabelled(self, growth: Growth) -> tuple[tuple[int, str], ...]:
-        """Wake the readers of labels that a merge changed; return the rounds and kinds concerned."""
-        if not self._wiring.relabel_readers:
-            return ()
-        # Usually the round merged is the highest. Below later ones it may change what their markers do.
-        later = [round for round in self._context.unsettling if round > growth.round]
-        rounds = [growth.round, *later] if growth.relabels else later
-        return tuple((round, label) for round in rounds for label in self._relabelled_in(round))
+    def wake_stirred(self) -> None:
+        """Wake the readers of liveness whose labels may have changed since this was last called."""
+        if not self.wiring.reads_liveness:
+            return
+        flow = self.wiring.flow
+        for label, round in self._context.labelling.take_stirs():
+            for place in {*flow.minders(label), *flow.minders(f"!{label}")}:
+                if flow.groups[place].replaces:
+                    for number in flow.groups[place].members:
+                        self.wake_one(number, round)
 
     def wake_one(self, number: int, round: int) -> None:
         """Note that an agent has `round` unread."""
-        if number in self._wiring.levels:
-            self._settled.add(number)
-        else:
-            self._rounds[number] = min(round, self._rounds.get(number, round))
+        before = self._due.get(number)
+        if before is not None and before <= round:
+            return
+        self._forget(number)
+        self._due[number] = round
+        self._waiting[self.wiring.flow.group_of[number]].setdefault(round, set()).add(number)
+
+    def offer(self, number: int, facts: frozenset[int], round: int) -> None:
+        """Give an agent some facts once more, in a round in which nothing else is new."""
+        self._again[number] = facts
+        self._move(number, self.watermarks[number]._replace(offered=round))
+        self.wake_one(number, round)
+
+    def offer_again(self, lost: Mapping[int, frozenset[int]]) -> None:
+        """After a restore, give again what agents were offered and have not completed on."""
+        for number, facts in lost.items():
+            watermark = self.watermarks[number]
+            if watermark.offered > watermark.mended:
+                self._again[number] = facts
+            if watermark.offered > watermark.seen:
+                self.wake_one(number, watermark.offered)
+
+    def given_again(self, number: int) -> frozenset[int]:
+        """Return what an agent is to be given once more, or was and has not completed on."""
+        return self._again.get(number, _NOTHING)
+
+    # --- who is where -------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has anything unread and nobody is reading."""
+        return not self._due and not self._open
+
+    @property
+    def reading(self) -> bool:
+        """Whether an activation is open."""
+        return bool(self._open)
+
+    def stamps(self) -> dict[int, int]:
+        """Return per group the lowest round that a member is reading or has unread.
+
+        What a settled agent has unread is what will be its upstream's highest round: at least its lowest one.
+        """
+        found: dict[int, int] = {}
+        settled: dict[int, int] = {}
+        for place, (waiting, reading) in enumerate(zip(self._waiting, self._reading, strict=True)):
+            if waiting or reading:
+                group = self.wiring.flow.groups[place]
+                if group.settled:
+                    settled[place] = min([self.highest_upstream(place), *reading])
+                else:
+                    found[place] = min([*reading, *waiting])
+        bounds = found | settled
+        for place, own in settled.items():
+            upstream = self.wiring.flow.upstream[place]
+            found[place] = min([own, *(round for other, round in bounds.items() if other in upstream)])
+        return found
+
+    def due(self) -> Iterator[tuple[int, Group, int, set[int]]]:
+        """Iterate over what is unread: group's place, group, round, and the agents that are not reading already."""
+        for place, waiting in enumerate(self._waiting):
+            for round, numbers in waiting.items():
+                free = numbers - self._open.keys() if self._open else set(numbers)
+                if free:
+                    yield place, self.wiring.flow.groups[place], round, free
+
+    def is_quiet_above(self, place: int) -> bool:
+        """Whether nothing can reach a settled group any more, but for settled ones that it can reach in turn."""
+        flow = self.wiring.flow
+        for other in flow.upstream[place]:
+            mutual = flow.groups[other].settled and flow.circles[other] == flow.circles[place]
+            if self._reading[other] or (self._waiting[other] and not mutual):
+                return False
+        return True
+
+    def highest_upstream(self, place: int) -> int:
+        """Return the highest round of anything that a settled group reads or depends on."""
+        highest = 0
+        for label in self.wiring.flow.kinds_upstream(place):
+            log = self._context.kinds.get(label)
+            if log is not None and log.rounds:
+                highest = max(highest, log.rounds[-1])
+            highest = max(highest, self._context.labelling.last_stirred(label))
+        return highest
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    def eligible(self) -> Eligible:
-        """Return who reads next: all who have not read the lowest unread round, so that nobody is overtaken.
+    def stirs(self, number: int, round: int) -> bool:
+        """Whether what an agent has unread up to a closed round is more than labels that could have changed."""
+        agent, watermark = self.wiring.agents[number], self.watermarks[number]
+        if not agent.replacing or watermark.seen == _NEVER or watermark.failed:
+            return True
+        if self._grew(agent, watermark.seen, round):
+            return True
+        labelling, reads = self._context.labelling, agent.reader.reads or {}
+        rounds = [later for later in labelling.rounds(watermark.seen) if later <= round]
+        changed = {kind_of(self._context.facts[fact]).label for later in rounds for fact in labelling.changed(later)}
+        return not changed.isdisjoint(reads)
 
-        When only settled agents are left, those of the lowest level read everything there is, all or none of them:
-        one that came later would see more than it should.
-        """
-        if self._rounds:
-            round = min(self._rounds.values())
-            numbers = sorted(number for number, unread in self._rounds.items() if unread <= round)
-        else:
-            round = self._context.highest
-            level = min((self._wiring.levels[number] for number in self._settled), default=0)
-            numbers = sorted(number for number in self._settled if self._wiring.levels[number] == level)
-        self._overtaken = self._context.highest > round
-        return Eligible(numbers, round, whole=not self._rounds)
+    def take(self, number: int, round: int) -> None:
+        """Note that an agent is reading a round: nothing is unread to it until it is told otherwise."""
+        self._forget(number)
+        self._open[number] = round
+        reading = self._reading[self.wiring.flow.group_of[number]]
+        reading[round] = reading.get(round, 0) + 1
 
-    def take(self, number: int) -> None:
-        """Note that an agent is reading: nothing is unread to it until it is told otherwise."""
-        self._rounds.pop(number, None)
-        self._settled.discard(number)
+    def release(self, number: int) -> None:
+        """Note that an agent's activation has ended."""
+        round = self._open.pop(number)
+        reading = self._reading[self.wiring.flow.group_of[number]]
+        reading[round] -= 1
+        if not reading[round]:
+            del reading[round]
 
     def view(self, number: int, round: int) -> View:
         """Return an agent's view of a round."""
-        return View(self._context, round, self._wiring.agents[number].reader, self.watermarks[number].ran)
+        reader, ran = self.wiring.agents[number].reader, self.watermarks[number].ran
+        return self.view_type(self._context, round, reader, ran, self._again.get(number, _NOTHING), self._captures)
 
-    def completed(self, number: int, round: int) -> None:
+    def completed(self, number: int, round: int, wrote: int) -> None:
         """Note a completed activation that read `round`."""
-        self._move(number, Watermark(self._wiring.agents[number].source, round, round))
+        watermark = self.watermarks[number]
+        again = self._again.pop(number, None)
+        mended = watermark.mended if again is None else round
+        self._finish(number, watermark._replace(ran=round, seen=round, failed=False, wrote=wrote, mended=mended))
 
-    def refused(self, number: int, round: int) -> None:
+    def pass_by(self, number: int, round: int) -> None:
         """Note that an agent looked at `round` and had no use for it; `view.new` goes on accumulating."""
-        self._move(number, self.watermarks[number]._replace(seen=round))
+        self._finish(number, self.watermarks[number]._replace(seen=round))
 
     def failed(self, number: int, round: int) -> None:
         """Note a failed activation: it is tried again when something grows, or on resume."""
-        self._move(number, self.watermarks[number]._replace(seen=round, failed=True))
+        self._finish(number, self.watermarks[number]._replace(seen=round, failed=True))
 
     # --- telling ------------------------------------------------------------------------------------------------
 
     def failing(self, *, required: bool) -> tuple[str, ...]:
         """Return the names of the required, or of the optional, agents whose last activation failed."""
-        agents = zip(self._wiring.agents, self.watermarks, strict=True)
+        agents = zip(self.wiring.agents, self.watermarks, strict=True)
         return tuple(agent.name for agent, watermark in agents if watermark.failed and agent.required is required)
 
     def unread(self) -> tuple[tuple[str, int], ...]:
         """Return who has something unread, in name order, and the round each would read next."""
-        rounds = dict.fromkeys(self._settled, self._context.highest) | self._rounds
-        return tuple((self._wiring.agents[number].name, rounds[number]) for number in sorted(rounds))
+        return tuple((self.wiring.agents[number].name, self._due[number]) for number in sorted(self._due))
 
     @property
     def moved(self) -> bool:
@@ -153,32 +243,46 @@ class Progress:
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _relabelled_in(self, round: int) -> list[str]:
-        changed = sorted(self._context.relabelled(round - 1, round))
-        for label in changed:
-            self._context.kinds[label].relabel(round)
-            for number in self._wiring.relabel_readers.get(label, ()):
-                self.wake_one(number, round)
-        return changed
+    def _finish(self, number: int, watermark: Watermark) -> None:
+        """Move a watermark to what was looked at; what lies above it is unread."""
+        self._move(number, watermark)
+        self._forget(number)
+        round = self._first_unread(number, watermark.seen)
+        if round is not None:
+            self.wake_one(number, round)
 
     def _move(self, number: int, watermark: Watermark) -> None:
         self.watermarks[number] = watermark
         self._moved.add(number)
-        self.take(number)
-        # In a round that a budget cut short, what its first part wrote lies above it and is unread as well.
-        if self._overtaken and (round := self._first_unread(self._wiring.agents[number], watermark.seen)) is not None:
-            self.wake_one(number, round)
 
-    def _first_unread(self, agent: Agent, seen: int) -> int | None:
-        rounds: list[int] = []
+    def _forget(self, number: int) -> None:
+        round = self._due.pop(number, None)
+        if round is not None:
+            waiting = self._waiting[self.wiring.flow.group_of[number]]
+            waiting[round].discard(number)
+            if not waiting[round]:
+                del waiting[round]
+
+    def _first_unread(self, number: int, seen: int) -> int | None:
+        agent, context = self.wiring.agents[number], self._context
+        found: float = inf
         for label in agent.reader.reads or ():
-            if (log := self._context.kinds.get(label)) is None:
-                continue
-            if (round := log.first_after(seen)) is not None:
-                rounds.append(round)
-            if agent.replacing:
-                rounds += [round for round in log.relabelled if round > seen]
-        return min(rounds, default=None)
+            log = context.kinds.get(label)
+            if log is not None and (round := log.first_after(seen)) is not None:
+                found = min(found, round)
+        if agent.replacing and not context.labelling.all_live(context.highest):
+            flow = self.wiring.flow
+            for label in flow.groups[flow.group_of[number]].minds:
+                round = context.labelling.stirred_after(label.removeprefix("!"), seen)
+                found = found if round is None else min(found, round)
+        return None if found == inf else int(found)
+
+    def _grew(self, agent: Agent, seen: int, round: int) -> bool:
+        for label in agent.reader.reads or ():
+            log = self._context.kinds.get(label)
+            if log is not None and (first := log.first_after(seen)) is not None and first <= round:
+                return True
+        return False
 
     def _is_new(self, agent: Agent) -> bool:
         watermark = self._known.get(agent.name)

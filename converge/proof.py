@@ -1,13 +1,14 @@
 """A proof: why a fact holds, down to what was given from outside."""
 
-__all__ = ["Proof", "prove"]
+__all__ = ["Proof", "path_between", "prove"]
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from converge.context import OUTSIDE, Context
+from converge.context import Context
 from converge.errors import FactNotLive
 from converge.fact import Fact, id_of
+from converge.support import OUTSIDE
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -77,11 +78,31 @@ def prove(context: Context, fact: Fact, upto: int) -> Proof:
             waiting += missing
             continue
         place = waiting.pop()
-        source = context.sources[support.source]
+        source = context.supports.sources[support.source]
         author = None if source == OUTSIDE else source.agent
         because = reasons.setdefault(id(support.evidence), tuple(proofs[rests_on] for rests_on in evidence))
         proofs[place] = Proof(context.facts[place], author, support.round, because)
     return proofs[position]
+
+
+def path_between(context: Context, evidence: Sequence[int], target: int) -> tuple[str, ...]:
+    """Return the ids on a way from a fact to some evidence that rests on it, the fact first; empty if none does."""
+    since = context.rounds[target]
+    came_from: dict[int, int | None] = dict.fromkeys(evidence)
+    front = list(evidence)
+    for place in front:
+        if place == target:
+            path = [place]
+            while (after := came_from[path[-1]]) is not None:
+                path.append(after)
+            return tuple(id_of(context.facts[step]) for step in path)
+        for support in context.supports_of(place):
+            # What rests on the target is of a later round, but for what the same effect states.
+            earlier = [cited for cited in context.evidence_of(support) if context.rounds[cited] >= since]
+            more = [cited for cited in earlier if cited not in came_from]
+            came_from |= dict.fromkeys(more, place)
+            front += more
+    return ()
 
 
 def _branches(proof: Proof, rest: str) -> Iterator[tuple[Proof, str, str]]:

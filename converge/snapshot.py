@@ -14,26 +14,34 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
+from converge.capture import Captures, Question
 from converge.context import Context
 from converge.effect import Given, Range, Source
 from converge.errors import FactInvalid, StoredFactInvalid
-from converge.fact import Fact, Failure, Invalidation, identified, kind_of, remember, stored_id
+from converge.fact import Fact, Failure, Invalidation, Violation, identified, kind_of, remember, stored_id
 from converge.intent import Budget, RootIntent, Spend
 from converge.kind import Kind
 from converge.ports import StoredJob
 from converge.trace import Trace, decode_event, encode_event
 
 _FORM = 1  # of a row's body
-_BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (RootIntent, Invalidation, Failure)}
+_BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (RootIntent, Invalidation, Failure, Violation)}
 
 
 class Watermark(NamedTuple):
-    """How far an agent has come: the round of its last completed activation, and the last one it looked at."""
+    """How far an agent has come.
+
+    ran: the round its last completed activation read; wrote: the one it wrote; seen: the last round it looked at;
+    mended: the last round in which it was given again what had lost evidence; offered: in which that was offered.
+    """
 
     source: Source
     ran: int = -1
     seen: int = -1
     failed: bool = False
+    wrote: int = -1
+    mended: int = -1
+    offered: int = -1
 
 
 @dataclasses.dataclass(slots=True)
@@ -47,10 +55,10 @@ class Cycle:
     round: int
     facts: int
     stop: str | None
-    since: tuple[int, int, int]
-    upto: tuple[int, int, int]
+    since: tuple[int, int, int, int]
+    upto: tuple[int, int, int, int]
     watermarks: tuple[Watermark, ...]
-    relabelled: tuple[tuple[int, str], ...]
+    captures: Sequence[tuple[Question, str]]
     spend: Spend
     budget: Budget
     bodies: tuple[bytes, ...] | None = None
@@ -63,7 +71,7 @@ class Cycle:
             "facts": self._facts(),
             **self._supports(),
             "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
-            "relabelled": _dump(self.relabelled),
+            "captures": _dump(self.captures),
             "spend": _dump(dataclasses.asdict(self.spend)),
             "budget": _dump(dataclasses.asdict(self.budget)),
             "trace": _dump([encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]]),
@@ -93,7 +101,7 @@ class Cycle:
                 evidence, _ = nodes.setdefault(id(evidence), (len(nodes), evidence))  # type: ignore[assignment]
             rows.append([support.fact, sources.setdefault(support.source, len(sources)), support.round, evidence])
         return {
-            "sources": _dump([self.context.sources[number] for number in sources]),
+            "sources": _dump([self.context.supports.sources[number] for number in sources]),
             "given": _dump([given for _, given in nodes.values()]),
             "supports": _dump(rows),
         }
@@ -110,6 +118,7 @@ class Snapshot:
     spend: Spend
     budget: Budget
     cycles: int
+    captures: Captures = dataclasses.field(default_factory=Captures)
 
 
 def restore(stored: StoredJob, kinds: Mapping[str, Kind] | None) -> Snapshot:
@@ -159,15 +168,15 @@ def _apply(snapshot: Snapshot, row: dict[str, Any], kinds: _Kinds) -> None:
     for fact_id, round, content in row["facts"]:
         context.add(kinds.fact(fact_id, content), round)
     sources = [Source(*source) for source in row["sources"]]
-    given = (Given(tuple(_range(part) for part in ranges), tuple(picks)) for ranges, picks in row["given"])
+    given = (Given(tuple(Range(*part) for part in ranges), tuple(picks)) for ranges, picks in row["given"])
     nodes = [context.node(node) for node in given]
     for fact, source, round, evidence in row["supports"]:
         rests_on = nodes[evidence] if isinstance(evidence, int) else tuple(evidence)
         context.support(fact, sources[source], round, rests_on)
     for agent, version, replaces, *progress in row["watermarks"]:
         _advance(snapshot, Watermark(Source(agent, version, replaces), *progress))
-    for at, label in row["relabelled"]:
-        context.kinds[label].relabel(at)
+    for question, answer in row["captures"]:
+        snapshot.captures.restore(Question(*question), answer)
     for event in row["trace"]:
         snapshot.trace.restore(decode_event(event))
     snapshot.spend, snapshot.budget = Spend(**row["spend"]), Budget(**row["budget"])
@@ -175,15 +184,10 @@ def _apply(snapshot: Snapshot, row: dict[str, Any], kinds: _Kinds) -> None:
 
 def _advance(snapshot: Snapshot, watermark: Watermark) -> None:
     before = snapshot.watermarks.get(watermark.source.agent)
-    completed = -1 if before is None or before.source != watermark.source else before.ran
-    if watermark.ran > completed:
-        snapshot.context.complete(watermark.source, watermark.ran + 1)
+    completed = -1 if before is None or before.source != watermark.source else before.wrote
+    if watermark.wrote > completed:
+        snapshot.context.complete(watermark.source, watermark.ran, watermark.wrote)
     snapshot.watermarks[watermark.source.agent] = watermark
-
-
-def _range(part: Sequence[Any]) -> Range:
-    kind, after, upto, without = part
-    return Range(kind, after, upto, tuple(without))
 
 
 def _dump(value: object) -> str:

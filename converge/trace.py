@@ -31,6 +31,7 @@ class JobStarted(NamedTuple):
     job_id: str
     objective: str
     facts: int
+    schedule: str = "frontier"
 
 
 class JobResumed(NamedTuple):
@@ -41,6 +42,7 @@ class JobResumed(NamedTuple):
     job_id: str
     cycle: int
     facts: int
+    schedule: str = "frontier"
 
 
 class RoundStarted(NamedTuple):

@@ -6,6 +6,7 @@ from converge.context import Context
 from converge.fact import id_of
 from converge.invariant import Invariants
 from converge.stop import Stop, StopReason
+from converge.support import OUTSIDE
 from converge.trace import ActivationFailed, Trace
 from converge.view import UNRESTRICTED, View
 
@@ -37,7 +38,19 @@ def _contested(context: Context) -> tuple[str, ...]:
     for label, log in sorted(context.kinds.items()):
         for key in sorted(log.contested, key=repr):
             places = (context.position[id_of(fact)] for fact in log.keys[key])
-            live = sum(context.is_live(place, context.highest) for place in places)
-            if live > 1:
-                found.append(f"{label} {key!r} has {live} live facts")
+            live = [place for place in places if context.is_live(place, context.highest)]
+            if len(live) > 1:
+                said = " against ".join(_stated(context, place) for place in sorted(live, key=lambda p: _id(context, p)))
+                found.append(f"{label} {key!r} has {len(live)} live facts: {said}")
     return tuple(found)
+
+
+def _stated(context: Context, place: int) -> str:
+    """Return a fact and who says so."""
+    sources = {context.supports.sources[support.source] for support in context.supports_of(place)}
+    authors = sorted("given" if source == OUTSIDE else f"by {source.agent}" for source in sources)
+    return f"{context.facts[place]!r:.200} ({', '.join(dict.fromkeys(authors))})"
+
+
+def _id(context: Context, place: int) -> str:
+    return id_of(context.facts[place])

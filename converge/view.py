@@ -7,15 +7,17 @@ from a view must not depend on arrival. What the calls returned is remembered as
 
 __all__ = ["UNRESTRICTED", "Conflict", "Reader", "View"]
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from converge.canonical import normalized
-from converge.context import Context
-from converge.effect import Given, Range
-from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
+from converge.capture import Captures, Question, digest_of_arguments
+from converge.context import Context, digest_of
+from converge.effect import Given, Range, Source
+from converge.errors import CaptureInvalid, KeyContested, NonMonotoneRead, UndeclaredRead
 from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
+from converge.join import least_upper_bound
 from converge.kind import Kind
 from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.log import KindLog
@@ -36,24 +38,45 @@ class Conflict(NamedTuple):
 class Reader(NamedTuple):
     """What one agent may read: kind label -> whether it is read with its liveness. None allows everything."""
 
-    agent: str
+    source: Source
     reads: Mapping[str, bool] | None
-    replaces: bool = False
+
+    @property
+    def agent(self) -> str:
+        """The agent's name."""
+        return self.source.agent
+
+    @property
+    def replaces(self) -> bool:
+        """Whether only the agent's latest conclusions count."""
+        return self.source.replaces
 
 
-UNRESTRICTED = Reader("(outside)", None)
+UNRESTRICTED = Reader(Source("(outside)"), None)
+_NOTHING: frozenset[int] = frozenset()
 
 
 class View:
     """What an agent sees: every fact of the kinds it reads, up to one round. Taking one costs the same at any size."""
 
-    __slots__ = ("_after", "_context", "_picks", "_ranges", "_reader", "round")
+    __slots__ = ("_after", "_again", "_asked", "_captures", "_context", "_lubs", "_picks", "_ranges", "_reader", "round")
 
-    def __init__(self, context: Context, round: int, reader: Reader, after: int = -1) -> None:
+    def __init__(
+        self,
+        context: Context,
+        round: int,
+        reader: Reader,
+        after: int = -1,
+        again: frozenset[int] = _NOTHING,
+        captures: Captures | None = None,
+    ) -> None:
         self._context, self._reader, self._after = context, reader, after
+        self._again, self._captures = again, captures
         self.round = round
         self._ranges: list[Range] = []
         self._picks: list[int] = []
+        self._lubs: dict[str, tuple[str, ...]] = {}  # id of a join that is no fact -> the ids it was made of
+        self._asked: dict[Question, int] = {}
 
     def __repr__(self) -> str:
         return f"<view of round {self.round} for {self._reader.agent}>"
@@ -66,19 +89,30 @@ class View:
     # --- positive reads -----------------------------------------------------------------------------------------
 
     def new(self, kind: type[F]) -> tuple[F, ...]:
-        """Return the facts this agent has not been given in a completed activation; all live ones if it replaces."""
+        """Return the facts this agent has not been given in a completed activation; all live ones if it replaces.
+
+        What it was given once and concluded from, and has lost some evidence of since, is given again.
+        """
         if self._reader.replaces:
-            return self._live(kind)
-        return self._between(kind, self._after)
+            return self.live(kind)
+        if self._joins(kind):
+            return self._joined(kind, self._news_by_key(kind))
+        facts = self._between(kind, self._after)
+        again = tuple(fact for fact in self._given_again(kind) if fact not in facts) if self._again else ()
+        return tuple(sorted(facts + self._pick(again), key=id_of)) if again else facts
 
     def all(self, kind: type[F], key: Any = _ANY) -> tuple[F, ...]:
         """Return all facts of a kind, or those of one key, whatever their label."""
+        if self._joins(kind):
+            return self._joined(kind, self._by_key(kind, key))
         if key is not _ANY:
             return self._pick(self._about(kind, key))
         return self._between(kind, -1)
 
     def get(self, kind: type[F], key: Any) -> F | None:
         """Return the fact of a key, or None; live ones only where the kind is read Live. Raises KeyContested."""
+        if self._joins(kind):
+            return next(iter(self.live(kind, key) if self._reads_liveness(kind) else self.all(kind, key)), None)
         facts = self._about(kind, key)
         if self._reads_liveness(kind):
             facts = tuple(fact for fact in facts if self._is(fact, LIVE))
@@ -100,6 +134,8 @@ class View:
     def live(self, kind: type[F], key: Any = _ANY) -> tuple[F, ...]:
         """Return the live facts of a kind, or those of one key."""
         self._declared_live(kind, "live")
+        if self._joins(kind):
+            return self._joined(kind, self._by_key(kind, key, live=True))
         if key is _ANY:
             return self._live(kind)
         return self._pick(tuple(fact for fact in self._about(kind, key) if self._is(fact, LIVE)))
@@ -114,6 +150,16 @@ class View:
         self._declared_live(kind, "disputed")
         return tuple(fact for fact in self._everything(kind) if self._is(fact, DISPUTED))
 
+    def lost(self, kind: type[F]) -> tuple[F, ...]:
+        """Return the facts of a kind that were live when this agent last completed, and are not any more."""
+        self._declared_live(kind, "lost")
+        return tuple(fact for fact in self._seen(kind) if self._was_live(fact) and not self._is(fact, LIVE))
+
+    def revived(self, kind: type[F]) -> tuple[F, ...]:
+        """Return the facts of a kind that were not live when this agent last completed, and are now."""
+        self._declared_live(kind, "revived")
+        return tuple(fact for fact in self._seen(kind) if not self._was_live(fact) and self._is(fact, LIVE))
+
     def absent(self, kind: type[F], key: Any = _ANY) -> bool:
         """Whether no live fact of a kind, or of one key, is known."""
         self._declared_live(kind, "absent")
@@ -121,16 +167,39 @@ class View:
         return not any(self._is(fact, LIVE) for fact in facts)
 
     def count(self, kind: type[F]) -> int:
-        """Return the number of live facts of a kind."""
+        """Return the number of live facts of a kind; of a joined one, of the keys that have any."""
         self._declared_live(kind, "count")
+        if self._joins(kind):
+            return len(self._by_key(kind, live=True))
         return sum(self._is(fact, LIVE) for fact in self._everything(kind))
 
     def best(self, kind: type[F], by: Callable[[F], Any]) -> F | None:
         """Return the live fact for which `by` is greatest, or None; of equals the one with the smallest id."""
         self._declared_live(kind, "best")
+        if self._joins(kind):
+            return max(self.live(kind), key=by, default=None)
         facts = [fact for fact in self._everything(kind) if self._is(fact, LIVE)]
         best = max(facts, key=by, default=None)  # max keeps the first of equals, and facts come in id order
         return None if best is None else self._pick((best,))[0]
+
+    # --- calls that are not deterministic -----------------------------------------------------------------------
+
+    async def capture(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what `call(*arguments)` returned when it was first made; it is recorded before it is used.
+
+        It is found again by agent, name and arguments (without any: by this view), so a resumed job asks nothing twice.
+        The call may be plain or async and returns JSON data. Raises CaptureInvalid, and what the call raises.
+        """
+        captures = self._captures
+        if captures is None:
+            raise CaptureInvalid(self._reader.agent, name, "only the view of a running activation captures")
+        question = self._question(name, arguments)
+        if captures.knows(question):
+            return captures.answer(question)
+        value = call(*arguments)
+        if hasattr(value, "__await__"):
+            value = await value
+        return captures.record(question, value)
 
     # --- evidence and comparison --------------------------------------------------------------------------------
 
@@ -142,7 +211,13 @@ class View:
 
     def fresh(self) -> "View":
         """Return the same view with nothing asked yet: each attempt of an activation has its own evidence."""
-        return View(self._context, self.round, self._reader, self._after)
+        return type(self)(self._context, self.round, self._reader, self._after, self._again, self._captures)
+
+    def cited(self, evidence: Iterable[Fact]) -> Iterator[str]:
+        """Yield the ids that some facts stand for: citing a join of several facts cites these."""
+        for fact in evidence:
+            fact_id = id_of(fact)
+            yield from self._lubs.get(fact_id, (fact_id,))
 
     def facts(self) -> tuple[Fact, ...]:
         """Return every fact this view may show, in id order of each kind."""
@@ -151,10 +226,15 @@ class View:
         return tuple(fact for log in logs for fact in log.between(-1, self.round))
 
     def digest(self) -> str:
-        """Return a digest of what this view may show, by fact ids."""
+        """Return a digest of what this view may show: fact ids, and which are not live where that is read."""
         if self._reader.reads is None:
             return self._context.digest(self.round)
-        return self._context.view_digest(frozenset(self._reader.reads), self.round)
+        known = self._context.view_digest(frozenset(self._reader.reads), self.round)
+        gone = [place for kind, live in self._reader.reads.items() if live for place in self._gone(kind)]
+        if not gone:
+            return known
+        verdicts = (f"{id_of(self._context.facts[f])} {self._context.label(f, self.round)}" for f in gone)
+        return digest_of([known, *verdicts])
 
     def live_digest(self) -> str:
         """Return a digest of the facts that hold or are disputed, of every kind."""
@@ -213,26 +293,84 @@ class View:
         return self._log(kind).between(-1, self.round)  # type: ignore[return-value]  # a log holds its own kind
 
     def _between(self, kind: type[F], after: int) -> tuple[F, ...]:
+        if self._again and after < 0:  # what rested on the fallen is to be concluded without them
+            return self._live(kind)
         facts = self._log(kind).between(after, self.round)
         # What reads liveness may be shown fallen facts; its conclusions must not rest on them.
-        fallen = self._fallen(facts) if self._reads_liveness(kind) else ()
-        self._note(Range(kind_of(kind).label, after, self.round, fallen))
+        self._note(Range(kind_of(kind).label, after, self.round, self._reads_liveness(kind)))
         return facts  # type: ignore[return-value]  # a log holds the facts of its own kind
 
     def _live(self, kind: type[F]) -> tuple[F, ...]:
         facts = self._log(kind).between(-1, self.round)
-        fallen = self._fallen(facts)
-        self._note(Range(kind_of(kind).label, -1, self.round, fallen))
-        if not fallen:
+        self._note(Range(kind_of(kind).label, -1, self.round, True))
+        if not (gone := self._gone(kind_of(kind).label)):
             return facts  # type: ignore[return-value]
-        gone = set(fallen)
         return tuple(fact for fact in facts if self._position(fact) not in gone)  # type: ignore[misc]
 
-    def _fallen(self, facts: tuple[Fact, ...]) -> tuple[int, ...]:
-        labels = self._context.labels(self.round)
-        if labels is None:
-            return ()
-        return tuple(place for place in map(self._position, facts) if labels.of[place] != LIVE)
+    def _gone(self, kind: str) -> set[int]:
+        return self._context.labelling.fallen(kind, self.round)
+
+    def _seen(self, kind: type[F]) -> tuple[F, ...]:
+        """Return what was known of a kind when this agent last completed."""
+        return self._pick(self._log(kind).between(-1, self._after)) if self._after >= 0 else ()  # type: ignore[arg-type]
+
+    def _was_live(self, fact: Fact) -> bool:
+        return self._context.label(self._position(fact), self._after) == LIVE
+
+    def _given_again(self, kind: type[F]) -> tuple[F, ...]:
+        facts = (self._context.facts[place] for place in self._again)
+        return tuple(sorted((fact for fact in facts if type(fact) is kind), key=id_of))
+
+    # --- joins ----------------------------------------------------------------------------------------------------
+
+    def _joins(self, kind: type[Fact]) -> bool:
+        return kind_of(kind).policy == "join"
+
+    def _by_key(self, kind: type[F], key: Any = _ANY, *, live: bool = False) -> dict[Any, list[F]]:
+        facts = self._everything(kind) if key is _ANY else self._about(kind, key)
+        found: dict[Any, list[F]] = {}
+        for fact in facts:
+            if not live or self._is(fact, LIVE):
+                found.setdefault(kind_of(kind).key_of(fact), []).append(fact)
+        return found
+
+    def _news_by_key(self, kind: type[F]) -> dict[Any, list[F]]:
+        """Return the facts of each key whose join is another than when this agent last completed, or is due again."""
+        again = {kind_of(kind).key_of(fact) for fact in self._given_again(kind)}
+        due = again | {kind_of(kind).key_of(fact) for fact in self._log(kind).between(self._after, self.round)}
+        found: dict[Any, list[F]] = {}
+        for key in due:
+            facts = list(self._about(kind, key))
+            before = [fact for fact in facts if self._context.rounds[self._position(fact)] <= self._after]
+            if key in again:
+                found[key] = [fact for fact in facts if self._is(fact, LIVE)]
+            elif not before or least_upper_bound(before) != least_upper_bound(facts):
+                found[key] = facts
+        return found
+
+    def _joined(self, kind: type[F], by_key: Mapping[Any, list[F]]) -> tuple[F, ...]:
+        """Return the join of each key's facts. A join that is one of them rests on that one, else on all of them."""
+        found = []
+        for facts in filter(None, by_key.values()):
+            lub = least_upper_bound(facts)
+            members = (lub,) if lub in facts else tuple(facts)
+            self._pick(members)
+            if lub not in members:
+                self._lubs[id_of(lub)] = tuple(map(id_of, members))
+            found.append(lub)
+        return tuple(sorted(found, key=id_of))
+
+    def _question(self, name: str, arguments: tuple[Any, ...]) -> Question:
+        source = self._reader.source
+        try:
+            asked = digest_of_arguments(arguments) if arguments else f"view {self.digest()}"
+        except ValueError as error:
+            raise CaptureInvalid(source.agent, name, str(error)) from error
+        question = Question(source.agent, source.version, name, asked)
+        nth = self._asked[question] = self._asked.get(question, -1) + 1
+        return question._replace(nth=nth)
+
+    # --- within, about single facts -----------------------------------------------------------------------------
 
     def _about(self, kind: type[F], key: Any) -> tuple[F, ...]:
         log = self._log(kind)
@@ -242,7 +380,8 @@ class View:
             facts = [fact for fact in log.between(-1, self.round) if _whole(fact) == key]
         return tuple(sorted(facts, key=id_of))  # type: ignore[arg-type]
 
-    def _pick(self, facts: tuple[F, ...]) -> tuple[F, ...]:
+    def _pick(self, facts: Iterable[F]) -> tuple[F, ...]:
+        facts = tuple(facts)
         if self._reader.reads is not None:
             self._picks.extend(map(self._position, facts))
         return facts
@@ -252,8 +391,7 @@ class View:
             self._ranges.append(part)
 
     def _is(self, fact: Fact, label: int) -> bool:
-        labels = self._context.labels(self.round)
-        return label == LIVE if labels is None else labels.of[self._position(fact)] == label
+        return self._context.label(self._position(fact), self.round) == label
 
     def _is_visible(self, fact: Fact) -> bool:
         return self._context.rounds[self._position(fact)] <= self.round
@@ -265,7 +403,9 @@ class View:
         log = self._context.kinds.get(part.kind)
         if log is None or (first := log.first_after(part.after)) is None or first > part.upto:
             return False
-        return not part.without or len(part.without) < len(log.between(part.after, part.upto))
+        if not part.live or not (gone := self._gone(part.kind)):
+            return True
+        return any(self._position(fact) not in gone for fact in log.between(part.after, part.upto))
 
 
 def _key(kind: Kind, key: Any) -> Any:

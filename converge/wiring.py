@@ -1,40 +1,42 @@
 """Agents put together by what they declare: who reads what, who waits for whom. Found when the engine is built."""
 
-__all__ = ["Wiring"]
+__all__ = ["STATED", "Wiring"]
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from converge.agent import Agent
 from converge.errors import KindUnknown, WiringInvalid
-from converge.fact import Fact, Failure, Invalidation, kind_of
+from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
+from converge.flow import Flow
 from converge.intent import RootIntent
 from converge.kind import Kind
 
-_STATED = (RootIntent, Invalidation, Failure)  # kinds that need no agent to write them
+STATED = (RootIntent, Invalidation, Failure, Violation)  # kinds that need no agent to write them
 
 
 class Wiring:
     """The agents in name order, so that an agent's number is also its place in every written order.
 
-    Raises WiringInvalid for two agents of one name, two classes of one kind, or an input that `inputs` omits.
+    Raises WiringInvalid for two agents of one name, two classes of one kind, an input that `inputs` omits, or, unless
+    disputes are allowed, a circle through an agent that replaces its conclusions.
     """
 
-    def __init__(self, agents: Iterable[Agent], inputs: Iterable[type[Fact]] | None = None) -> None:
+    def __init__(
+        self, agents: Iterable[Agent], inputs: Iterable[type[Fact]] | None = None, *, allow_disputes: bool = False
+    ) -> None:
         self.agents: Sequence[Agent] = tuple(sorted(agents, key=lambda agent: agent.name))
         self._refuse_equal_names()
         self.kinds: Mapping[str, Kind] = self._collect_kinds(inputs or ())
         self.written = frozenset(label for agent in self.agents for label in agent.written)
         read = {label for agent in self.agents for label in agent.reader.reads or ()}
-        self.inputs = tuple(sorted(read - self.written - {kind_of(cls).label for cls in _STATED}))
+        self.inputs = tuple(sorted(read - self.written - {kind_of(cls).label for cls in STATED}))
         if inputs is not None:
             self._refuse_undeclared_inputs({kind_of(cls).label for cls in inputs})
         self.readers: Mapping[str, tuple[int, ...]] = self._index_readers()
-        self.relabel_readers: Mapping[str, tuple[int, ...]] = {
-            label: found
-            for label, numbers in self.readers.items()
-            if (found := tuple(number for number in numbers if self.agents[number].replacing))
-        }
-        self.levels: Mapping[int, int] = self._settled_levels()
+        self.flow = Flow(self.agents)
+        self.reads_liveness = any(agent.replacing for agent in self.agents)
+        if not allow_disputes and (circle := self.flow.forbidden_circle()):
+            raise WiringInvalid(self._describe(circle))
 
     def known(self, fact: Fact) -> None:
         """Raise KindUnknown for a fact of a kind that nobody here declares, or of another class with its name."""
@@ -53,7 +55,7 @@ class Wiring:
         kinds: dict[str, Kind] = {}
         for cls in [*(cls for agent in self.agents for cls in agent.kinds), *inputs]:
             kind = kind_of(cls)
-            if cls not in _STATED and kind.label in (kind_of(stated).label for stated in _STATED):
+            if cls not in STATED and kind.label in (kind_of(stated).label for stated in STATED):
                 raise WiringInvalid(
                     f"kind {kind.label} is stated by the runtime: name yours otherwise, as in "
                     f"class {kind.name}(Fact, name='my-{kind.name.lower()}')"
@@ -79,31 +81,30 @@ class Wiring:
                 readers.setdefault(label, []).append(number)
         return {label: tuple(numbers) for label, numbers in readers.items()}
 
-    def _settled_levels(self) -> dict[int, int]:
-        """Give each settled agent a level above every settled agent whose conclusions can reach it.
+    def _describe(self, circle: Sequence[int]) -> str:
+        """Say how the conclusions of an agent that replaces come back to it."""
+        steps = [self.agents[number] for number in circle]
+        first = steps[0]
+        said = [self._handed(one, other) for one, other in zip(steps, [*steps[1:], first], strict=True)]
+        return (
+            f"agent {first.name} {_why_replacing(first)} and depends on its own conclusions ({'; '.join(said)}), so what "
+            "it reads could change for ever: break the circle, for instance by writing another kind, or accept that "
+            "facts may end as disputed with Engine(allow_disputes=True)"
+        )
 
-        Two that reach each other wait for neither: a level for both would have no beginning.
-        """
-        settled = {number: agent for number, agent in enumerate(self.agents) if agent.settled}
-        shapes = {number: _shape(agent) for number, agent in settled.items()}
-        reach = {shape: self._reach(shape) for shape in set(shapes.values())}
-        before = {shape: [s for s in reach if reach[s] & shape[0] and not reach[shape] & s[0]] for shape in reach}
-        heights: dict[tuple[frozenset[str], frozenset[str]], int] = {}
-        for shape in sorted(before, key=lambda shape: len(before[shape])):  # "before" is transitive: fewer come first
-            heights[shape] = 1 + max((heights[s] for s in before[shape] if s in heights), default=-1)
-        return {number: heights[shape] for number, shape in shapes.items()}
-
-    def _reach(self, shape: tuple[frozenset[str], frozenset[str]]) -> frozenset[str]:
-        """Return every kind that what is written from here can lead to."""
-        reached, front = set(shape[1]), list(shape[1])
-        while front:
-            for number in self.readers.get(front.pop(), ()):
-                more = _shape(self.agents[number])[1] - reached
-                reached |= more
-                front += more
-        return frozenset(reached)
+    def _handed(self, one: Agent, other: Agent) -> str:
+        """Say what one agent does that another minds."""
+        flow, numbers = self.flow, {agent.name: number for number, agent in enumerate(self.agents)}
+        touches = flow.groups[flow.group_of[numbers[one.name]]].touches
+        minds = flow.groups[flow.group_of[numbers[other.name]]].minds
+        reads = other.reader.reads or {}
+        label = min(touches & minds, key=lambda label: (label not in reads, label))
+        verb, kind = ("invalidates", label[1:]) if label.startswith("!") else ("writes", label)
+        how = "reads" if kind in reads else "reads what can rest on it"
+        return f"{one.name} {verb} {kind} and {other.name} {how}"
 
 
-def _shape(agent: Agent) -> tuple[frozenset[str], frozenset[str]]:
-    """Return what an agent reads and what it can change: agents of one shape wait for the same others."""
-    return frozenset(agent.reader.reads or ()), agent.written | agent.invalidated
+def _why_replacing(agent: Agent) -> str:
+    if agent.settled:
+        return 'is declared when="settled"'
+    return "replaces its conclusions" if agent.replaces else "reads liveness"

@@ -36,8 +36,9 @@ from converge.effect import Effect
 from converge.fact import Assertion, Fact, id_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants
+from converge.machine import Activate, Activation, Commit, Done, Machine
 from converge.ports import JobHeader, StoredJob
-from converge.schedule import Activate, Activation, Commit, Done, Lockstep
+from converge.schedule import schedule_named
 from converge.snapshot import Snapshot, restore
 from converge.stop import Stop
 from converge.trace import Activated, Trace
@@ -255,7 +256,7 @@ _GIVEN: list[Fact] = [kind(n) for n in range(VALUES) for kind in KINDS[:3]]
 class Play:
     """A job driven by hand up to its stop: its machine, the rows it committed and the effects it was told."""
 
-    machine: Lockstep
+    machine: Machine
     header: JobHeader
     bodies: list[str]
     effects: list[Effect] = dataclasses.field(default_factory=list)
@@ -304,12 +305,14 @@ def play(
     invariants: Sequence[Invariant] = (),
     inputs: Iterable[type[Fact]] = KINDS,
     ends: Ends = reversed,
+    schedule: str = "lockstep",
+    allow_disputes: bool = False,
 ) -> Play:
     """Run a job to its stop."""
     intent = RootIntent(intent) if isinstance(intent, str) else intent
-    wiring = Wiring(agents, [*_outside(agents), *inputs])
+    wiring = Wiring(agents, [*_outside(agents), *inputs], allow_disputes=allow_disputes)
     snapshot = Snapshot("law", Context(intent), Trace(), {}, Spend(), budget or intent.budget, 0)
-    machine = Lockstep(wiring, Invariants(intent, invariants), snapshot)
+    machine = Machine(wiring, schedule_named(schedule), Invariants(intent, invariants), snapshot)
     header = JobHeader("law", 0.0, _content(intent))
     machine.start(facts, 0.0)
     return _perform_all(Play(machine, header, []), ends)
@@ -329,7 +332,7 @@ def go_on(
     snapshot = restore(StoredJob(before.header, before.bodies), wiring.kinds)
     if budget is not None:
         snapshot.budget = budget
-    machine = Lockstep(wiring, Invariants(snapshot.context.intent, invariants), snapshot)
+    machine = Machine(wiring, before.machine.schedule, Invariants(snapshot.context.intent, invariants), snapshot)
     after = Play(machine, before.header, list(before.bodies), list(before.effects))
     machine.resume(facts, 0.0)
     return _perform_all(after, ends)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converge import Fact, agent, id_of
+from converge import Fact, Invalidation, agent, id_of
 from converge.context import Context
 from converge.errors import FactNotLive
 from converge.liveness import DEAD, DISPUTED, LIVE, label
@@ -200,9 +200,11 @@ def test_invalidating_the_invalidation_leaves_everything_as_before(graph, which)
 def spelled_out(context: Context) -> tuple[list[str], list[tuple[str, tuple[str, ...]]], list[tuple[str, str]]]:
     """Return what counts in a context as the reference takes it: ids, supports by id, markers by id."""
     ids = [id_of(fact) for fact in context.facts]
-    counted = [support for support in context.supports if context.counts(support, context.highest)]
+    supported = context.supports
+    counted = [one for index, one in enumerate(supported) if supported.counts(index, context.highest)]
     supports = [(ids[s.fact], tuple(ids[place] for place in context.evidence_of(s))) for s in counted]
-    return ids, supports, [(ids[place], target) for place, target in context.markers]
+    markers = [(id_of(fact), fact.target) for fact in context.facts if isinstance(fact, Invalidation)]
+    return ids, supports, markers
 
 
 @given(plans(), given_facts(), st.data())

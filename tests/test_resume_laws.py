@@ -30,7 +30,7 @@ def told(job: Play):
 
 def named_supports(job: Play):
     context = job.context
-    return [(s.fact, context.sources[s.source], s.round, s.evidence) for s in context.supports]
+    return [(s.fact, context.supports.sources[s.source], s.round, s.evidence) for s in context.supports]
 
 
 def cut(agents: list[Agent], facts: list[Fact], rounds: int) -> Play:

@@ -11,7 +11,7 @@ from converge.activation import seal
 from converge.agent import Agent
 from converge.errors import ForeignPremise, KindUnknown, WiringInvalid
 from converge.merge import fresh
-from converge.schedule import Activation
+from converge.machine import Activation
 from converge.stop import StopReason, Unread
 from converge.trace import Activated, ActivationFailed, RoundMerged, RoundStarted, Warned
 from converge.wiring import Wiring
@@ -79,9 +79,10 @@ def test_a_replacing_agent_concludes_on_the_final_view_what_holds_of_it(plan, fa
 
 
 def last_drawn(job: Play, one: Agent) -> set[str]:
-    context, number = job.context, job.context.number(one.source)
-    counted = (s for s in context.supports if s.source == number and context.counts(s, context.highest))
-    return {id_of(context.facts[support.fact]) for support in counted}
+    context, supports = job.context, job.context.supports
+    number = supports.number(one.source)
+    counted = (s for index, s in enumerate(supports) if supports.counts(index, context.highest))
+    return {id_of(context.facts[support.fact]) for support in counted if support.source == number}
 
 
 @given(plans(), given_facts())

@@ -12,7 +12,7 @@ from converge.agent import Agent
 from converge.context import Context
 from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
 from converge.merge import premises
-from converge.schedule import Activation
+from converge.machine import Activation
 from converge.view import UNRESTRICTED
 from tests.jobs import KINDS, Number, agents_of, digests, plans, play
 from tests.jobs import premises as given_facts
@@ -327,7 +327,7 @@ def test_a_view_shows_only_declared_kinds(agents, facts):
 
 def given_to(view: View) -> set[Fact]:
     context, evidence = view._context, view.given()
-    members = context._members(evidence)
+    members = context.members(evidence)
     return {context.facts[place] for place in members}
 
 

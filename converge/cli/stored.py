@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from converge.cli.place import reading
 from converge.context import Context
-from converge.fact import Fact, Failure, Invalidation, id_of, identified, kind_of
+from converge.fact import Fact, Failure, Invalidation, Violation, id_of, identified, kind_of
 from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.snapshot import Snapshot, restore
 from converge.trace import JobStopped, Trace
@@ -37,10 +37,9 @@ async def load_job(address: str, job_id: str) -> Snapshot:
 
 def facts_of(context: Context) -> Iterator[StoredFact]:
     """Iterate over all facts but the root intent, in the order they were merged."""
-    labels = context.labels(context.highest)
     for position, fact in enumerate(context.facts[1:], start=1):
-        label = LIVE if labels is None else labels.of[position]
-        agents = {context.sources[support.source].agent for support in context.supports_of(position)}
+        label = context.label(position, context.highest)
+        agents = {context.supports.sources[support.source].agent for support in context.supports_of(position)}
         kind = kind_of(fact).label
         named = tuple(sorted(filter(None, agents)))
         yield StoredFact(id_of(fact), kind, _LABELS[label], context.rounds[position], named, _content(fact))
@@ -57,6 +56,6 @@ _LABELS = {LIVE: "live", DEAD: "dead", DISPUTED: "disputed"}
 
 def _content(fact: Fact) -> dict[str, Any]:
     """Return a fact's JSON. A fact read as plain JSON holds it; those of the runtime's own kinds are themselves."""
-    if isinstance(fact, (Invalidation, Failure)):
+    if isinstance(fact, (Invalidation, Failure, Violation)):
         return from_json(identified(fact)[2])  # type: ignore[no-any-return]
     return fact.content  # type: ignore[attr-defined, no-any-return]

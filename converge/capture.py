@@ -1,0 +1,76 @@
+"""Captures: what non-deterministic calls returned, found by what was asked and never by when.
+
+The key of a capture is agent, version, name, digest of the arguments (without any: of the view) and how many equal
+calls the activation has made before. A call that is captured is not made again.
+"""
+
+__all__ = ["Captures", "Question", "digest_of_arguments"]
+
+import json
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
+
+from converge.errors import CaptureInvalid
+
+
+class Question(NamedTuple):
+    """What identifies a call: `nth` counts the equal calls that the same activation has made before."""
+
+    agent: str
+    version: str
+    name: str
+    arguments: str
+    nth: int = 0
+
+
+class Captures:
+    """The captured calls of one job. `recorded` keeps their order, so that a commit can hold what is new."""
+
+    def __init__(self) -> None:
+        self.recorded: list[Question] = []
+        self._answers: dict[Question, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.recorded)
+
+    def __iter__(self) -> Iterator[tuple[Question, str]]:
+        return iter(self._answers.items())
+
+    def knows(self, question: Question) -> bool:
+        """Whether the call was captured."""
+        return question in self._answers
+
+    def answer(self, question: Question) -> Any:
+        """Return what a captured call returned, each time anew."""
+        return from_json(self._answers[question])
+
+    def text(self, question: Question) -> str:
+        """Return what a captured call returned, as JSON."""
+        return self._answers[question]
+
+    def record(self, question: Question, value: object) -> Any:
+        """Capture what a call returned; return it as it will be read back. Raises CaptureInvalid."""
+        try:
+            text = to_json(value).decode()
+        except (PydanticSerializationError, ValueError) as error:
+            raise CaptureInvalid(question.agent, question.name, str(error)) from error
+        self.restore(question, text)
+        return self.answer(question)
+
+    def restore(self, question: Question, text: str) -> None:
+        """Take over a capture as it was recorded."""
+        if question not in self._answers:
+            self.recorded.append(question)
+            self._answers[question] = text
+
+
+def digest_of_arguments(arguments: tuple[object, ...]) -> str:
+    """Return a digest of a call's arguments by their JSON. Raises ValueError for what JSON cannot hold."""
+    try:
+        text = json.dumps(to_jsonable_python(arguments), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    except PydanticSerializationError as error:
+        raise ValueError(str(error)) from error
+    return blake2b(text.encode(), digest_size=16).hexdigest()

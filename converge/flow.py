@@ -1,0 +1,228 @@
+"""Where growth can travel: from what agents declare, who can hand something new to whom, in how many hops.
+
+Agents of equal reads and writes are one group. A group *touches* a kind by writing it and a kind's markers by
+invalidating it; it *minds* the kinds it reads. One that reads liveness minds more: what its kinds are derived from,
+and the markers on all of that, since any of it can change a label. Whoever touches what another minds is one hop away.
+"""
+
+__all__ = ["Flow", "Group"]
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from converge.agent import Agent
+from converge.fact import Failure, Invalidation, kind_of
+
+_FAILURE, _MARKER = kind_of(Failure).label, kind_of(Invalidation).label
+
+
+class Group(NamedTuple):
+    """Agents, by number, of the same declaration: what they touch and mind; markers on a kind are written "!kind"."""
+
+    members: tuple[int, ...]
+    reads: frozenset[str]
+    touches: frozenset[str]
+    minds: frozenset[str]
+    replaces: bool
+    settled: bool
+
+
+class Flow:
+    """The graph of groups. Numbers of agents are their places in the wiring."""
+
+    def __init__(self, agents: Sequence[Agent]) -> None:
+        fails = any(_FAILURE in _reads(agent) for agent in agents)
+        shapes: dict[tuple[frozenset[str], frozenset[str], bool, bool], list[int]] = {}
+        for number, agent in enumerate(agents):
+            shape = (_reads(agent), _touches(agent, fails), agent.replacing, agent.settled)
+            shapes.setdefault(shape, []).append(number)
+        cones = _Cones([(reads, touches) for reads, touches, _, _ in shapes])
+        self.groups = tuple(
+            Group(tuple(members), reads, touches, cones.of(reads) if replaces else reads, replaces, settled)
+            for (reads, touches, replaces, settled), members in shapes.items()
+        )
+        self.group_of = [0] * len(agents)
+        for place, group in enumerate(self.groups):
+            for number in group.members:
+                self.group_of[number] = place
+        self._mind = _index((place, group.minds) for place, group in enumerate(self.groups))
+        self.successors = tuple(self._next(group.touches) for group in self.groups)
+        self.circles = _components(self.successors)
+        self.upstream = {place: self._upstream(place) for place, group in enumerate(self.groups) if group.settled}
+
+    def minders(self, touched: str) -> tuple[int, ...]:
+        """Return the groups that mind a kind, or the markers on one."""
+        return self._mind.get(touched, ())
+
+    def arrivals(self, stamps: Mapping[int, int]) -> dict[int, int]:
+        """Return per group the earliest round in which something new can reach it.
+
+        `stamps` holds per group the lowest round it is reading or has yet to read: what it writes is one round later.
+        """
+        found: dict[int, int] = {}
+        starts = sorted(stamps.items(), key=lambda item: -item[1])
+        front: list[int] = []
+        round = starts[-1][1] if starts else 0
+        while front or starts:
+            if not front:
+                round = starts[-1][1]
+            while starts and starts[-1][1] == round:
+                front.append(starts.pop()[0])
+            reached = []
+            for group in front:
+                for other in self.successors[group]:
+                    if other not in found:
+                        found[other] = round + 1
+                        reached.append(other)
+            front, round = reached, round + 1
+        return found
+
+    def forbidden_circle(self) -> tuple[int, ...]:
+        """Return, by agent number, a circle through an agent that replaces; empty where there is none.
+
+        Failures are left out: that an agent may fail is not something it declares.
+        """
+        successors = tuple(self._next(group.touches - {_FAILURE}) for group in self.groups)
+        circles = _components(successors)
+        for place, group in enumerate(self.groups):
+            if group.replaces:
+                path = _way_back(place, successors, circles)
+                if path:
+                    return tuple(self.groups[step].members[0] for step in path)
+        return ()
+
+    def strata(self) -> list[int]:
+        """Return per agent its stratum: one above all that it must find complete, at least that of what it reads."""
+        level = dict.fromkeys(self.circles, 0)
+        pairs = {
+            (self.circles[one], self.circles[other], self.groups[other].replaces)
+            for one in range(len(self.groups))
+            for other in self.successors[one]
+            if self.circles[one] != self.circles[other]
+        }
+        for _ in level:  # as often as a longest path can be long, and mostly far less
+            before = dict(level)
+            for lower, upper, replaces in pairs:
+                level[upper] = max(level[upper], level[lower] + replaces)
+            if level == before:
+                break
+        return [level[self.circles[group]] for group in self.group_of]
+
+    def kinds_upstream(self, place: int) -> frozenset[str]:
+        """Return every kind that a settled group reads, or that anything which can reach it reads or writes."""
+        groups = [self.groups[place], *(self.groups[other] for other in self.upstream[place])]
+        reads = frozenset().union(*(group.reads for group in groups))
+        touched = frozenset().union(*(self.groups[other].touches for other in self.upstream[place]))
+        return reads | {label.removeprefix("!") for label in touched}
+
+    def _next(self, touches: Iterable[str]) -> tuple[int, ...]:
+        return tuple(sorted({group for label in touches for group in self.minders(label)}))
+
+    def _upstream(self, place: int) -> frozenset[int]:
+        before = _index((one, others) for one, others in enumerate(self.successors))
+        found: set[int] = set()
+        front = [place]
+        while front:
+            more = set(before.get(front.pop(), ())) - found
+            found |= more
+            front += more
+        return frozenset(found)
+
+
+class _Cones:
+    """What the labels of some kinds can depend on."""
+
+    def __init__(self, shapes: Sequence[tuple[frozenset[str], frozenset[str]]]) -> None:
+        self._shapes = shapes
+        self._touching = _index((place, touches) for place, (_, touches) in enumerate(shapes))
+        self._known: dict[frozenset[str], frozenset[str]] = {}
+
+    def of(self, reads: frozenset[str]) -> frozenset[str]:
+        """Return the kinds, and the markers on kinds, that can change what is live of `reads`."""
+        if reads not in self._known:
+            self._known[reads] = frozenset(self._spread(reads))
+        return self._known[reads]
+
+    def _spread(self, reads: frozenset[str]) -> set[str]:
+        found: set[str] = set()
+        front = [item for label in reads for item in (label, f"!{label}")]
+        while front:
+            item = front.pop()
+            if item in found:
+                continue
+            found.add(item)
+            if item.startswith("!"):
+                front.append(f"!{_MARKER}")  # a marker may be marked in turn
+            for place in self._touching.get(item, ()):
+                read, touches = self._shapes[place]
+                rests_on = read | {label for label in touches if label[0] != "!" and label not in (_FAILURE, _MARKER)}
+                front += [more for label in rests_on for more in (label, f"!{label}")]
+        return found
+
+
+def _reads(agent: Agent) -> frozenset[str]:
+    return frozenset(agent.reader.reads or ())
+
+
+def _touches(agent: Agent, fails: bool) -> frozenset[str]:
+    marks = {f"!{label}" for label in agent.invalidated}
+    return agent.written | marks | ({_MARKER} if marks else set()) | ({_FAILURE} if fails else set())
+
+
+def _index(pairs: Iterable[tuple[int, Iterable[object]]]) -> dict[object, tuple[int, ...]]:
+    found: dict[object, list[int]] = {}
+    for place, items in pairs:
+        for item in items:
+            found.setdefault(item, []).append(place)
+    return {item: tuple(places) for item, places in found.items()}
+
+
+def _components(successors: Sequence[Sequence[int]]) -> list[int]:
+    """Return per node the number of its strongly connected component (Kosaraju's two passes)."""
+    order: list[int] = []
+    seen: set[int] = set()
+    for start in range(len(successors)):
+        order += _finished(start, successors, seen)
+    before = _index(enumerate(successors))
+    component = [-1] * len(successors)
+    for number, start in enumerate(reversed(order)):
+        front = [start] if component[start] < 0 else []
+        while front:
+            node = front.pop()
+            if component[node] < 0:
+                component[node] = number
+                front += before.get(node, ())
+    return component
+
+
+def _finished(start: int, successors: Sequence[Sequence[int]], seen: set[int]) -> Iterator[int]:
+    """Yield the nodes that a walk from `start` meets for the first time, each after all that it leads to."""
+    if start in seen:
+        return
+    seen.add(start)
+    open_ = [(start, iter(successors[start]))]
+    while open_:
+        node, rest = open_[-1]
+        other = next((one for one in rest if one not in seen), None)
+        if other is None:
+            yield open_.pop()[0]
+        else:
+            seen.add(other)
+            open_.append((other, iter(successors[other])))
+
+
+def _way_back(start: int, successors: Sequence[Sequence[int]], component: Sequence[int]) -> list[int]:
+    """Return a shortest way from a node back to itself, the node first; empty where there is none."""
+    came_from: dict[int, int] = {}
+    front = [start]
+    for node in front:
+        for other in successors[node]:
+            if other == start:
+                path = [node]
+                while path[-1] != start:
+                    path.append(came_from[path[-1]])
+                return path[::-1]
+            if component[other] == component[start] and other not in came_from:
+                came_from[other] = node
+                front.append(other)
+    return []

@@ -1,0 +1,432 @@
+"""The labels of one context in every round: kept as changes, and brought forward only for what a change can reach.
+
+1. Nothing is recorded while everything known is live: until the first marker, replaced support or circle.
+2. From then on each round keeps the facts whose supports or markers it changed. When somebody asks about a round, the
+   rounds before it are worked through in order; each labels anew what its changes can reach, the rest staying fixed.
+3. What arrives for a round that was worked through already takes the labels back to before it.
+"""
+
+__all__ = ["Known", "Labelling"]
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from converge.effect import Given
+from converge.fact import Fact, kind_of
+from converge.liveness import DEAD, DISPUTED, LIVE, label
+from converge.support import Supports
+
+
+class Known(Protocol):
+    """What labels are computed from."""
+
+    facts: list[Fact]
+    rounds: list[int]
+    supports: Supports
+
+    def members(self, given: Given) -> tuple[int, ...]:
+        """Return the positions an evidence node stands for."""
+
+
+class Change(NamedTuple):
+    """A fact has this label from `round` on, a live one through the support numbered `reason`."""
+
+    round: int
+    label: int
+    reason: int
+
+
+class Labelling:
+    """Answers which facts of a context are live, dead or disputed in a round, and through which support."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._since: int | None = None  # the first round in which something may not be live
+        self._events: dict[int, set[int]] = {}  # round -> the facts whose supports or markers it changed
+        self._rounds: list[int] = []  # of the events, ascending
+        self._done = -1  # the round that labels have been brought forward to
+        self._history: dict[int, list[Change]] = {}  # of facts that are not simply live through their lowest support
+        self._changed: dict[int, list[int]] = {}  # round -> facts whose history it added to
+        self._fallen: dict[int, int] = {}  # fact -> its label, where that is not live in the round `_done`
+        self._of_kind: dict[str, set[int]] = {}  # kind -> its facts with a history
+        self._stirred: dict[str, list[int]] = {}  # kind -> rounds in which its supports or markers changed
+        self._stirs: set[tuple[str, int]] = set()  # of those, what nobody has taken yet
+        self._marks: dict[int, int] = {}  # marker -> its target
+        self._marked: dict[int, list[int]] = {}  # target -> its markers
+        self._indexed = 0  # how many supports the next three know
+        self._uses: dict[int, list[int]] = {}  # fact -> supports that rest on it; evidence nodes as ~number
+        self._nodes: dict[int, int] = {}  # identity of an evidence node -> its number
+        self._members: list[tuple[int, ...]] = []  # node -> its facts
+        self._node_uses: list[list[int]] = []  # node -> supports that rest on it
+
+    # --- what changes -------------------------------------------------------------------------------------------
+
+    def mark(self, marker: int, target: int, round: int) -> None:
+        """Note a marker and what it marks."""
+        self._unsettle(round)
+        self._marks[marker] = target
+        self._marked.setdefault(target, []).append(marker)
+        self._stir(target, round)
+
+    def support(self, index: int, *, is_new_fact: bool) -> None:
+        """Note a support that was added, or met again in a lower round."""
+        fact, _, round, evidence = self._known.supports[index]
+        if not isinstance(evidence, Given) and self._may_circle(fact, round, evidence, is_new_fact):
+            self._unsettle(round)
+        if self._since is None:
+            return
+        self._note(fact, round)
+        if not is_new_fact:
+            for other in self._known.supports.of(fact):  # a lower round can change what holds in the later ones
+                if (later := self._known.supports[other].round) > round:
+                    self._note(fact, later)
+            self._stir(fact, round)
+
+    def cease(self, index: int, round: int) -> None:
+        """Note that a support does not count from a round on."""
+        self._unsettle(round)
+        self._stir(self._known.supports[index].fact, round)
+
+    # --- what is asked ------------------------------------------------------------------------------------------
+
+    def all_live(self, upto: int) -> bool:
+        """Whether nothing known in round `upto` can be anything but live."""
+        return self._since is None or upto < self._since
+
+    def label(self, fact: int, upto: int) -> int:
+        """Return the label of a fact in a round in which it is known."""
+        return self._at(fact, upto).label
+
+    def reason(self, fact: int, upto: int) -> int:
+        """Return the index of a support that proves a live fact; following reasons ends in given facts."""
+        return self._at(fact, upto).reason
+
+    def fallen(self, kind: str, upto: int) -> set[int]:
+        """Return the facts of a kind known in round `upto` that are not live in it."""
+        if self.all_live(upto):
+            return set()
+        self._advance(upto)
+        rounds = self._known.rounds
+        return {f for f in self._of_kind.get(kind, ()) if rounds[f] <= upto and self._find(f, upto).label != LIVE}
+
+    def stirred_after(self, kind: str, round: int) -> int | None:
+        """Return the first round after `round` in which labels of other facts may have changed because of a kind's."""
+        rounds = self._stirred.get(kind, ())
+        place = bisect_right(rounds, round)
+        return rounds[place] if place < len(rounds) else None
+
+    def last_stirred(self, kind: str) -> int:
+        """Return the last round in which a kind's supports or markers changed; -1 if they never did."""
+        return self._stirred[kind][-1] if kind in self._stirred else -1
+
+    def take_stirs(self) -> set[tuple[str, int]]:
+        """Return the kinds and rounds in which labels may have changed, each once."""
+        stirs, self._stirs = self._stirs, set()
+        return stirs
+
+    def changed(self, round: int) -> set[int]:
+        """Return the facts known before `round` whose label is another in it than in the round before."""
+        if self.all_live(round):
+            return set()
+        self._advance(round)
+        rounds = self._known.rounds
+        facts = (fact for fact in self._changed.get(round, ()) if rounds[fact] < round)
+        return {fact for fact in facts if self._find(fact, round).label != self._find(fact, round - 1).label}
+
+    def rounds(self, after: int) -> list[int]:
+        """Return the rounds after `after` whose changes labels are computed from."""
+        return self._rounds[bisect_right(self._rounds, after) :]
+
+    def touched(self, round: int) -> set[int]:
+        """Return the facts whose supports or markers a round changed."""
+        return self._events.get(round, set())
+
+    def weakened(self, upto: int) -> list[int]:
+        """Return the supports, by index, that rest on a fact that is dead in a round."""
+        self._advance(upto)
+        rounds = self._known.rounds
+        dead = (fact for fact, of in self._fallen.items() if of == DEAD and rounds[fact] <= upto)
+        return sorted({index for fact in dead for index in self.users(fact)})
+
+    def without(self, kind: str, upto: int) -> dict[int, int]:
+        """Return what all labels would be in a round if no fact of one kind had a support."""
+        facts = self._known.facts
+        visible = [fact for fact, round in enumerate(self._known.rounds) if round <= upto]
+        self._index()
+        barred = {fact for fact in visible if kind_of(facts[fact]).label == kind}
+        return {fact: verdict for fact, verdict, _ in _Part(self, upto, visible, barred).solve()}
+
+    # --- bringing labels forward --------------------------------------------------------------------------------
+
+    def _at(self, fact: int, upto: int) -> Change:
+        if self.all_live(upto):
+            return self._plain(fact)
+        self._advance(upto)
+        return self._find(fact, upto)
+
+    def _find(self, fact: int, upto: int) -> Change:
+        for change in reversed(self._history.get(fact, ())):
+            if change.round <= upto:
+                return change
+        return self._plain(fact)
+
+    def _plain(self, fact: int) -> Change:
+        return Change(-1, LIVE, self._known.supports.lowest(fact))
+
+    def _advance(self, upto: int) -> None:
+        self._index()
+        if upto <= self._done:
+            return
+        for round in self._rounds[bisect_right(self._rounds, self._done) : bisect_right(self._rounds, upto)]:
+            part = self._reached(self._events[round], round)
+            for fact, verdict, reason in _Part(self, round, part).solve():
+                self._record(fact, Change(round, verdict, reason))
+            self._done = round
+        self._done = upto
+
+    def _go_back(self, round: int) -> None:
+        """Take the labels back to before a round."""
+        for later in [later for later in self._changed if later >= round]:
+            for fact in self._changed.pop(later):
+                history = [change for change in self._history[fact] if change.round < round]
+                self._history[fact] = history
+                self._set_current(fact, history[-1].label if history else LIVE)
+        self._done = round - 1
+
+    def _record(self, fact: int, change: Change) -> None:
+        history = self._history.get(fact)
+        before = history[-1] if history else self._plain(fact)
+        if (before.label, before.reason) == (change.label, change.reason):
+            return
+        if history is None:
+            history = self._history[fact] = []
+            self._of_kind.setdefault(kind_of(self._known.facts[fact]).label, set()).add(fact)
+        history.append(change)
+        self._changed.setdefault(change.round, []).append(fact)
+        self._set_current(fact, change.label)
+
+    def _set_current(self, fact: int, verdict: int) -> None:
+        if verdict == LIVE:
+            self._fallen.pop(fact, None)
+        else:
+            self._fallen[fact] = verdict
+
+    # --- what a round's changes can reach -----------------------------------------------------------------------
+
+    def _reached(self, seeds: Iterable[int], round: int) -> list[int]:
+        """Return the facts whose label a round may change, given those whose supports or markers it changed.
+
+        A live fact is reached only through the support that proves it, one that is not through any of its supports.
+        """
+        reached = {fact for fact in seeds if self._known.rounds[fact] <= round and not self._stands(fact, round)}
+        waiting = sorted(reached)
+        while waiting:
+            for fact in self._next(waiting.pop(), round):
+                if fact not in reached:
+                    reached.add(fact)
+                    waiting.append(fact)
+        return sorted(reached)
+
+    def _next(self, fact: int, round: int) -> Iterator[int]:
+        supports = self._known.supports
+        for index in self.users(fact):
+            head = supports[index].fact
+            if supports.counts(index, round) and (head in self._fallen or self._find(head, round).reason == index):
+                yield head
+        target = self._marks.get(fact)
+        if target is not None and self._known.rounds[target] <= round:
+            yield target
+
+    def users(self, fact: int) -> Iterator[int]:
+        """Iterate over the supports that rest on a fact."""
+        for user in self._uses.get(fact, ()):
+            if user >= 0:
+                yield user
+            else:
+                yield from self._node_uses[~user]
+
+    def _stands(self, fact: int, round: int) -> bool:
+        """Whether a fact is plainly live: what proves it counts and is live, and no marker that is not dead marks it."""
+        if fact in self._fallen:
+            return False
+        reason = self._find(fact, round).reason
+        if not self._known.supports.counts(reason, round):
+            return False
+        rounds, evidence = self._known.rounds, self._known.supports[reason].evidence
+        if any(rounds[marker] <= round and self.current(marker) != DEAD for marker in self._marked.get(fact, ())):
+            return False
+        if isinstance(evidence, Given):
+            return not self.weak(self.node(evidence))
+        # Evidence of the same effect may rest on this fact in turn.
+        return all(rounds[cited] < round and cited not in self._fallen for cited in evidence)
+
+    # --- evidence -----------------------------------------------------------------------------------------------
+
+    def current(self, fact: int) -> int:
+        """Return the label of a fact in the round that labels have been brought forward to."""
+        return self._fallen.get(fact, LIVE)
+
+    def node(self, given: Given) -> int:
+        """Return the number of an evidence node."""
+        return self._nodes[id(given)]
+
+    def weak(self, node: int, among: Iterable[int] = ()) -> list[int]:
+        """Return the members of an evidence node that are not live or are among some facts, which ascend."""
+        members = self._members[node]
+        some = among if isinstance(among, Sequence) else tuple(among)
+        if len(members) < len(some) + len(self._fallen):
+            return [m for m in members if m in self._fallen or _holds(some, m)]
+        return [f for f in {*some, *self._fallen} if _holds(members, f)]
+
+    def markers_on(self, fact: int, round: int) -> list[int]:
+        """Return the markers on a fact that are known in a round."""
+        return [marker for marker in self._marked.get(fact, ()) if self._known.rounds[marker] <= round]
+
+    @property
+    def known(self) -> Known:
+        """What labels are computed from."""
+        return self._known
+
+    # --- keeping ------------------------------------------------------------------------------------------------
+
+    def _may_circle(self, fact: int, round: int, evidence: tuple[int, ...], is_new_fact: bool) -> bool:
+        """Whether a support may rest on its own fact in the end: views end a round earlier, but an effect cites itself."""
+        if not evidence or (is_new_fact and evidence[-1] < fact):  # positions ascend
+            return False
+        return any(self._known.rounds[cited] >= round for cited in evidence)
+
+    def _unsettle(self, round: int) -> None:
+        """Note that something may not be live from a round on; what is known of later rounds may rest on it."""
+        before, self._since = self._since, round if self._since is None else min(round, self._since)
+        if self._since == before:
+            return
+        for support in self._known.supports:
+            if support.round > round and (before is None or support.round <= before):
+                self._note(support.fact, support.round)
+
+    def _index(self) -> None:
+        """Take in the supports that came since the last time, those last whose evidence is what was live in a round."""
+        supports, of_live = self._known.supports, []
+        new, self._indexed = range(self._indexed, len(supports)), len(supports)
+        for index in new:
+            evidence = supports[index].evidence
+            if isinstance(evidence, Given) and any(part.live for part in evidence.ranges):
+                of_live.append((max(part.upto for part in evidence.ranges), index))
+            else:
+                self._use(index)
+        for _, index in sorted(of_live):  # what was live in a round is known by what was used before it
+            self._use(index)
+
+    def _use(self, index: int) -> None:
+        evidence = self._known.supports[index].evidence
+        if not isinstance(evidence, Given):
+            for cited in evidence:
+                self._uses.setdefault(cited, []).append(index)
+            return
+        number = self._nodes.get(id(evidence))
+        if number is None:
+            number = self._nodes[id(evidence)] = len(self._members)
+            self._members.append(self._known.members(evidence))
+            self._node_uses.append([])
+            for member in self._members[number]:
+                self._uses.setdefault(member, []).append(~number)
+        self._node_uses[number].append(index)
+
+    def _stir(self, fact: int, round: int) -> None:
+        """Note a change to a fact that is known already, and to what it marks."""
+        for touched in (fact, self._marks.get(fact)):
+            if touched is not None:
+                self._note(touched, round)
+                kind = kind_of(self._known.facts[touched]).label
+                rounds = self._stirred.setdefault(kind, [])
+                if round not in rounds:
+                    insort(rounds, round)
+                    self._stirs.add((kind, round))
+
+    def _note(self, fact: int, round: int) -> None:
+        events = self._events.get(round)
+        if events is None:
+            events = self._events[round] = set()
+            insort(self._rounds, round)
+        events.add(fact)
+        if round <= self._done:
+            self._go_back(round)
+
+
+class _Part:
+    """Some facts of a context to be labelled in a round while the others keep the labels they have."""
+
+    def __init__(self, labels: Labelling, round: int, facts: Sequence[int], barred: Iterable[int] = ()) -> None:
+        self._labels, self._known, self._round = labels, labels.known, round
+        self._facts, self._barred = facts, frozenset(barred)
+        self._number = {fact: number for number, fact in enumerate(facts)}
+        self._doubt = len(facts)  # stands for everything outside that is disputed
+        self._supports: list[tuple[int, Sequence[int]]] = [(self._doubt, ())]
+        self._origins = [-1]
+        self._markers = [(self._doubt, self._doubt)]
+        self._nodes: dict[int, int | None] = {}  # node -> its number here; None where it has a dead member
+
+    def solve(self) -> Iterator[tuple[int, int, int]]:
+        """Yield each fact with its label and the support that proves it, or -1."""
+        for fact in self._facts:
+            if not self._is_blocked(fact) and fact not in self._barred:
+                for index in self._known.supports.of(fact):
+                    if self._known.supports.counts(index, self._round):
+                        self._add(fact, index)
+        found = label(self._doubt + 1 + len(self._nodes), self._supports, self._markers)
+        for fact, number in self._number.items():
+            verdict = found.of[number]
+            yield fact, verdict, self._origins[found.reason[number]] if verdict == LIVE else -1
+
+    def _is_blocked(self, fact: int) -> bool:
+        """Whether a live marker outside marks a fact; other markers on it are taken in."""
+        for marker in self._labels.markers_on(fact, self._round):
+            if marker in self._number:
+                self._markers.append((self._number[marker], self._number[fact]))
+            elif self._labels.current(marker) == LIVE:
+                return True
+            elif self._labels.current(marker) == DISPUTED:
+                self._markers.append((self._doubt, self._number[fact]))
+        return False
+
+    def _add(self, fact: int, index: int) -> None:
+        evidence = self._known.supports[index].evidence
+        if isinstance(evidence, Given):
+            node = self._node(self._labels.node(evidence))
+            needs: tuple[int, ...] | None = None if node is None else (node,)
+        else:
+            needs = self._needs(evidence)
+        if needs is not None:
+            self._supports.append((self._number[fact], needs))
+            self._origins.append(index)
+
+    def _node(self, node: int) -> int | None:
+        if node not in self._nodes:
+            needs = self._needs(self._labels.weak(node, self._facts))
+            self._nodes[node] = None
+            if needs is not None:
+                self._nodes[node] = self._doubt + len(self._nodes)
+                self._supports.append((self._doubt + len(self._nodes), needs))
+                self._origins.append(-1)
+        return self._nodes[node]
+
+    def _needs(self, evidence: Iterable[int]) -> tuple[int, ...] | None:
+        """Return what of some evidence is to be labelled here, doubt included; None where part of it is dead."""
+        needs = set()
+        for cited in evidence:
+            number = self._number.get(cited)
+            if number is None:
+                current = self._labels.current(cited)
+                if current == DEAD:
+                    return None
+                if current == LIVE:
+                    continue
+                number = self._doubt
+            needs.add(number)
+        return tuple(needs)
+
+
+def _holds(ascending: Sequence[int], value: int) -> bool:
+    place = bisect_left(ascending, value)
+    return place < len(ascending) and ascending[place] == value

@@ -1,0 +1,491 @@
+"""The machine that decides: who runs next and on what round, whether this is the fixed point, and why to stop.
+
+1. It is told what happened and answers with commands; it never waits, reads no clock and does no I/O.
+2. Who may read what is the schedule's affair. What has ended is merged in the order of rounds and names.
+3. Nothing open, nothing unread: that is the only test for a fixed point. Then what lost evidence is given again, and
+   violations are stated for those who mend them; only when neither wakes anybody is it over.
+"""
+
+__all__ = ["Activate", "Activation", "Commit", "Done", "Machine"]
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from posixpath import basename
+from traceback import walk_tb
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from converge.agent import Agent
+from converge.churn import Churn
+from converge.effect import Effect, Emission
+from converge.errors import FactInvalid, ForeignPremise
+from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
+from converge.intent import RootIntent
+from converge.invariant import Invariants
+from converge.kind import problems_of
+from converge.loss import losses
+from converge.merge import Growth, fresh, merge, premises
+from converge.progress import Progress
+from converge.proof import path_between
+from converge.schedule import Ready, Schedule
+from converge.snapshot import Cycle, Snapshot
+from converge.stop import Stop, StopReason, Unread
+from converge.trace import (
+    Activated,
+    ActivationFailed,
+    JobResumed,
+    JobStarted,
+    JobStopped,
+    RoundMerged,
+    RoundStarted,
+    Warned,
+)
+from converge.verdict import verdict
+from converge.view import UNRESTRICTED, View
+from converge.wiring import Wiring
+
+
+class Activation(NamedTuple):
+    """One run of an agent on one view. `number` is the agent's place in the wiring.
+
+    `error` is what its `accepts` raised: such an activation ends as failed without running.
+    """
+
+    number: int
+    agent: Agent
+    view: View
+    error: Exception | None = None
+
+
+class Done(NamedTuple):
+    """The one envelope an activation sends: its effect, or the error that left it without one."""
+
+    activation: Activation
+    effect: Effect | None
+    error: BaseException | None = None
+    seconds: float = 0.0
+    attempts: int = 1
+
+
+class Activate(NamedTuple):
+    """Command: run these. The machine is told when each is done."""
+
+    activations: tuple[Activation, ...]
+
+
+class Commit(NamedTuple):
+    """Command: make this cycle durable before anything else is asked."""
+
+    cycle: Cycle
+
+
+Command = Activate | Commit | Stop
+_TEXT_LIMIT = 4_000  # characters of an error kept in the trace
+
+
+class Machine:
+    """One job's context under one schedule."""
+
+    def __init__(self, wiring: Wiring, schedule: Schedule, invariants: Invariants, job: Snapshot) -> None:
+        self.wiring, self.schedule, self.invariants, self.job = wiring, schedule, invariants, job
+        self.context, self.trace = job.context, job.trace
+        self.spend, self.budget = job.spend, job.budget
+        self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)  # as agents are to see it
+        self.first_event = len(job.trace)
+        self.stop: Stop | None = None
+        self.errors: dict[str, BaseException] = {}  # of this run, by agent, as they were raised
+        self.progress = Progress(wiring, self.context, job.watermarks, job.captures)
+        self._open: dict[int, Activation] = {}
+        self._landed: dict[int, Done] = {}
+        self._rounds = {event.round for event in self.trace if isinstance(event, (Activated, ActivationFailed))}
+        self._exhausted: tuple[str, ...] = ()
+        self._churn = Churn(self.context)
+        self._mends = kind_of(Violation).label in wiring.readers
+        self._first: Commit | None = None
+        self._warned = {event.agent or event.text for event in self.trace if isinstance(event, Warned)}
+        self._commits = job.cycles
+        self._committed = self._lengths() if job.cycles else (1, 1, 0, 0)  # the intent is in the job's header
+
+    # --- what the shell tells the machine -----------------------------------------------------------------------
+
+    def start(self, facts: Iterable[Fact], now: float) -> None:
+        """Begin from the root intent and some facts."""
+        growth = premises(self.context, self._checked(facts), 0)
+        objective = self.context.intent.objective
+        self.trace.record(JobStarted, now, self.job.job_id, objective, growth.facts, self.schedule.name)
+        self.progress.begin()
+        self._wake(growth._replace(grown=growth.grown | {(kind_of(RootIntent).label, 0)}))
+        self._first = self._commit(growth, now)
+
+    def resume(self, facts: Iterable[Fact], now: float) -> None:
+        """Go on from the snapshot, with facts given late one round above the highest so far."""
+        self.context.labelling.take_stirs()  # who has not read them is woken by the watermarks
+        self.progress.restore()
+        self.progress.offer_again(losses(self.context, self.wiring.agents, self.progress.watermarks))
+        growth = premises(self.context, self._checked(facts), self.context.highest + 1)
+        if not growth and self.progress.idle:
+            return
+        self.trace.record(JobResumed, now, self.job.job_id, self._commits, growth.facts, self.schedule.name)
+        self._wake(growth)
+        self._first = self._commit(growth, now)
+
+    def receive(self, done: Done) -> None:
+        """Take the end of one activation; it is merged when the schedule says so."""
+        self._open.pop(done.activation.number)
+        self._landed[done.activation.number] = done
+
+    def interrupt(self, reason: StopReason, detail: str = "") -> None:
+        """Stop as soon as what has ended is merged; whatever is open or unread stays unread."""
+        for number, activation in self._open.items():
+            self.progress.release(number)
+            self.progress.wake_one(number, activation.view.round)
+        self._open.clear()
+        self.stop = Stop(reason, (detail,) if detail else ())
+
+    def spent(self, seconds: float) -> None:
+        """Account for wall-clock time that has passed."""
+        self.spend = self.spend.plus(seconds=seconds)
+
+    # --- what the machine decides -------------------------------------------------------------------------------
+
+    @property
+    def cycles(self) -> int:
+        """How many commits there have been."""
+        return self._commits
+
+    @property
+    def seconds_left(self) -> float:
+        """How much wall-clock time the budget still allows."""
+        return max(0.0, self.budget.seconds - self.spend.seconds)
+
+    def next(self, now: float) -> Sequence[Command]:
+        """Return what is to be done now; nothing while all there is to do is wait."""
+        commits = [self._first] if self._first else []
+        self._first = None
+        if self._landed and not (self._open and self.schedule.waits(self.progress)):
+            commits.append(self._merge(now))
+        started: list[Activation] = []
+        if self.stop is None:
+            started = self._start(now)
+            while not started and not self._open and not self._exhausted and (growth := self._stir()) is not None:
+                commits.append(self._commit(growth, now))
+                started = self._start(now)
+            if commits:  # what is reserved is durable before it is spent: a crash gives nothing back
+                commits[-1].cycle.spend = self.spend
+        if started:
+            return (*commits, Activate(tuple(started)))
+        if self._open:
+            return commits
+        return (*commits, *self._end(now))
+
+    def _end(self, now: float) -> Iterator[Command]:
+        unread = tuple(Unread(*item) for item in self.progress.unread())
+        self.stop = dataclasses.replace(self.stop or self._verdict(), unread=unread)
+        if not self._is_known(self.stop):
+            self.trace.record(JobStopped, now, self.stop.reason.value, str(self.stop))
+            yield self._commit(None, now)
+        yield self.stop
+
+    def view(self) -> View:
+        """Return everything known, readable without restriction."""
+        return View(self.context, self.context.highest, UNRESTRICTED)
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the optional agents whose last activation failed."""
+        return self.progress.failing(required=False)
+
+    def doubts(self) -> tuple[str, ...]:
+        """Return what of the schedule makes the outcome depend on timing, in a sentence each."""
+        found = []
+        streamed = [e for e in self.trace if isinstance(e, (JobStarted, JobResumed)) and e.schedule == "stream"]
+        doubtful = [agent.name for agent in self.wiring.agents if agent.replacing or agent.accepts is not None]
+        if streamed and doubtful:
+            found.append(f"it ran as a stream, and these agents are not monotone: {', '.join(doubtful)}")
+        by_count = {"activations", "facts", "churn"} & set(self.stop.detail[:1] if self.stop else ())
+        if by_count and self.schedule.name != "lockstep":
+            found.append(f"who got the last of the budget of {by_count.pop()} is timing under {self.schedule.name}")
+        return tuple(found)
+
+    # --- starting -----------------------------------------------------------------------------------------------
+
+    def _start(self, now: float) -> list[Activation]:
+        """Begin all that the schedule lets begin; who turns out to have no use for its round may let others begin."""
+        started: list[Activation] = []
+        while not self._exhausted and self._is_calm():
+            ready = self.schedule.ready(self.progress, self.context.highest)
+            if not ready:
+                break
+            for one in ready:
+                activation = self._begin(one)
+                if activation is not None:
+                    started.append(activation)
+        for round, agents in sorted(Counter(one.view.round for one in started).items()):
+            self.trace.record(RoundStarted, now, round, agents)
+        return started
+
+    def _begin(self, ready: Ready) -> Activation | None:
+        round, number = ready
+        if not self.progress.stirs(number, round):
+            self.progress.pass_by(number, round)
+            return None
+        agent, view = self.wiring.agents[number], self.progress.view(number, round)
+        error = None
+        try:
+            if agent.accepts is not None and not agent.accepts(view):
+                self.progress.pass_by(number, round)
+                return None
+        except Exception as raised:
+            error = raised
+        if not self._reserve(round):
+            return None
+        self.progress.take(number, round)
+        activation = self._open[number] = Activation(number, agent, view.fresh(), error)
+        return activation
+
+    def _reserve(self, round: int) -> bool:
+        """Reserve an activation, and its round if it is the first to read it; what finds no room stays unread."""
+        if round not in self._rounds and len(self._rounds) >= self.budget.rounds:
+            self._exhausted = ("rounds",)
+        elif self.spend.activations >= self.budget.activations:
+            self._exhausted = ("activations",)
+        else:
+            self.spend = self.spend.plus(activations=1, rounds=round not in self._rounds)
+            self._rounds.add(round)
+            return True
+        return False
+
+    def _is_calm(self) -> bool:
+        """Whether no set of live facts has come back too often by the last round that nobody can add to."""
+        if not self.wiring.reads_liveness or self.context.labelling.all_live(self.context.highest):
+            return True
+        closed = min(self.progress.stamps().values(), default=self.context.highest)
+        loop = self._churn.found(closed, self.budget.churn)
+        if loop:
+            self._exhausted = ("churn", *loop)
+        return not loop
+
+    # --- when nothing is unread ---------------------------------------------------------------------------------
+
+    def _stir(self) -> Growth | None:
+        """Give again what lost evidence, else state what is violated; None where nobody has a use for either."""
+        lost = losses(self.context, self.wiring.agents, self.progress.watermarks)
+        lost = {number: facts for number, facts in lost.items() if self._is_unoffered(number, facts)}
+        for number, facts in lost.items():
+            self.progress.offer(number, facts, self.context.highest + 1)
+        if lost:
+            return Growth(0, 0, frozenset(), ())
+        if not self._mends or self.progress.failing(required=True):
+            return None
+        found = [Violation(breach.invariant, breach.text) for breach in self.invariants.violations(self.view())]
+        growth = premises(self.context, found, self.context.highest + 1)
+        self._wake(growth)
+        return growth or None
+
+    def _is_unoffered(self, number: int, facts: frozenset[int]) -> bool:
+        """Whether an agent that would not take, or failed on, what it was given again is now to be given more."""
+        return self.progress.watermarks[number].offered <= self.progress.watermarks[number].mended or bool(
+            facts - self.progress.given_again(number)
+        )
+
+    def _wake(self, growth: Growth) -> None:
+        self.progress.wake(growth.grown)
+        self.progress.wake_stirred()
+
+    # --- merging ------------------------------------------------------------------------------------------------
+
+    def _merge(self, now: float) -> Commit:
+        landed = sorted(self._landed.values(), key=lambda done: (done.activation.view.round, done.activation.number))
+        self._landed.clear()
+        newest = self.context.highest
+        for done in landed:
+            self.progress.release(done.activation.number)
+        merged: list[Done] = []
+        before = len(self.context.facts), len(self.context.supports)
+        growth = merge(self.context, self._affordable(landed, merged, newest))
+        self.spend = self.spend.plus(facts=growth.facts)
+        for done in merged:
+            self._completed(done, newest)
+        growth = self._with_failures(growth, landed, newest)
+        self._record_merged(landed, before, newest, now)
+        self._wake(growth)
+        return self._commit(growth, now)
+
+    def _affordable(self, landed: list[Done], merged: list[Done], newest: int) -> Iterator[tuple[Effect, int]]:
+        """Yield the effects that the budget of facts can hold, while the merge takes them one by one."""
+        before, room = len(self.context.facts), self.budget.facts - self.spend.facts
+        for done in landed:
+            if (effect := done.effect) is None:
+                continue
+            left = room - (len(self.context.facts) - before)
+            if len(effect.emissions) > left and len(fresh(self.context, [effect])) > left:
+                self._exhausted = ("facts",)
+                self.progress.wake_one(done.activation.number, effect.round)
+                continue
+            self._warn_unstable(done.activation, effect)
+            merged.append(done)
+            yield effect, self.schedule.writes(effect.round, newest)
+
+    def _completed(self, done: Done, newest: int) -> None:
+        number, agent, view, _ = done.activation
+        assert done.effect is not None
+        self.progress.completed(number, view.round, self.schedule.writes(view.round, newest))
+        self.errors.pop(agent.name, None)
+        self.trace.record(Activated, agent.name, view.round, len(done.effect.emissions), done.seconds)
+        self._warn_uncited(agent, done.effect)
+        self._warn_of_targets(agent, done.effect)
+
+    def _with_failures(self, growth: Growth, landed: list[Done], newest: int) -> Growth:
+        for round, failed in groupby(
+            (done for done in landed if done.error is not None), key=lambda done: done.activation.view.round
+        ):
+            several = list(failed)
+            stated = premises(self.context, map(self._fail, several), self.schedule.writes(round, newest))
+            # An agent that reads failures is not woken by its own, or it would fail on that one next.
+            alone = several[0].activation.number if len(several) == 1 else None
+            self.progress.wake(stated.grown, besides=alone)
+            growth = growth.and_then(stated._replace(grown=frozenset()))
+        return growth
+
+    def _fail(self, done: Done) -> Failure:
+        number, agent, view, _ = done.activation
+        assert done.error is not None
+        error = type(done.error).__name__
+        self.progress.failed(number, view.round)
+        self.errors[agent.name] = done.error
+        text = _text(done.error) + _place(done.error, agent)
+        self.trace.record(ActivationFailed, agent.name, view.round, error, text, done.attempts)
+        return Failure(agent=agent.name, view=view.digest(), error=error)
+
+    def _record_merged(self, landed: list[Done], before: tuple[int, int], newest: int, now: float) -> None:
+        rounds = {self.schedule.writes(done.activation.view.round, newest) for done in landed}
+        facts = Counter(self.context.rounds[before[0] :])
+        supports = Counter(support.round for support in self.context.supports[before[1] :])
+        for round in sorted(rounds):
+            self.trace.record(RoundMerged, now, round, facts[round], supports[round])
+
+    # --- warnings -----------------------------------------------------------------------------------------------
+
+    def _warn_uncited(self, agent: Agent, effect: Effect) -> None:
+        uncited = any(emission.evidence is None for emission in effect.emissions)
+        if agent.replacing or not uncited or agent.name in self._warned or self.context.size(effect.given) < 2:
+            return
+        self._warn(agent.name, "was given several facts and cited none: what it emits rests on all of them")
+
+    def _warn_unstable(self, activation: Activation, effect: Effect) -> None:
+        """Name an agent that draws a new conclusion from what it had read in full before (law 5)."""
+        number, agent, _, _ = activation
+        ran = self.progress.watermarks[number].ran
+        if ran < 0 or agent.replacing or f"unstable {agent.name}" in self._warned:
+            return
+        again = self.progress.given_again(number)
+        for emission in effect.emissions:
+            if emission.evidence and emission.fact_id not in self.context.position:
+                places = [self.context.position.get(cited, -1) for cited in emission.evidence]
+                if all(place >= 0 and self.context.rounds[place] <= ran and place not in again for place in places):
+                    self._warned.add(f"unstable {agent.name}")
+                    text = f"is unstable: it emits {emission.fact_id} because of facts that it had all read before"
+                    self._warn(agent.name, text + "; either the same view gives other facts, or it cites too little")
+                    return
+
+    def _warn_of_targets(self, agent: Agent, effect: Effect) -> None:
+        """Name an agent whose marker rests, in the end, on what it marks."""
+        if f"target {agent.name}" in self._warned:
+            return
+        for emission in effect.emissions:
+            path = self._path_to_target(emission)
+            if path:
+                self._warned.add(f"target {agent.name}")
+                said = " -> ".join(path)
+                self._warn(agent.name, f"invalidates what its own reason rests on, so both end as disputed: {said}")
+                return
+
+    def _path_to_target(self, emission: Emission) -> tuple[str, ...]:
+        if not isinstance(emission.fact, Invalidation) or not emission.evidence:
+            return ()
+        places = [self.context.position[cited] for cited in emission.evidence]
+        return path_between(self.context, places, self.context.position[emission.fact.target])
+
+    def _warn(self, agent: str, text: str) -> None:
+        self._warned.add(agent or text)
+        self.trace.record(Warned, agent, text)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def _verdict(self) -> Stop:
+        if self._exhausted:
+            return Stop(StopReason.BUDGET, self._exhausted)
+        self._warn_empty_inputs()
+        return verdict(self.context, self.trace, self.progress.failing(required=True), self.invariants)
+
+    def _is_known(self, stop: Stop) -> bool:
+        """Whether the store says so already: resuming a job with nothing to do adds nothing to it."""
+        last = self.trace[-1] if self.trace else None
+        same = isinstance(last, JobStopped) and last.text == str(stop)
+        return same and self._lengths() == self._committed and not self.progress.moved
+
+    def _warn_empty_inputs(self) -> None:
+        for label in self.wiring.inputs:
+            log = self.context.kinds.get(label)
+            text = f"no fact of kind {label} was given and no agent writes it"
+            if (log is None or not log.rounds) and text not in self._warned:
+                self._warn("", text)
+
+    # --- checkpoints --------------------------------------------------------------------------------------------
+
+    def _commit(self, growth: Growth | None, now: float) -> Commit:
+        since, upto = self._committed, self._lengths()
+        self._commits += 1
+        captures = self.job.captures
+        cycle = Cycle(
+            context=self.context,
+            trace=self.trace,
+            number=self._commits,
+            at=now,
+            round=self.context.highest,
+            facts=upto[0] - 1,
+            stop=self.stop.reason.value if self.stop else None,
+            since=since,
+            upto=upto,
+            watermarks=self.progress.collect(),
+            captures=[(asked, captures.text(asked)) for asked in captures.recorded[since[3] : upto[3]]],
+            spend=self.spend,
+            budget=self.budget,
+            bodies=growth.bodies if growth is not None else (),
+        )
+        self._committed = upto
+        return Commit(cycle)
+
+    def _lengths(self) -> tuple[int, int, int, int]:
+        return len(self.context.facts), len(self.context.supports), len(self.trace), len(self.job.captures)
+
+    def _checked(self, facts: Iterable[Fact]) -> list[Fact]:
+        checked = []
+        for fact in facts:
+            if not isinstance(fact, Fact):
+                raise ForeignPremise(fact)
+            self.wiring.known(fact)
+            checked.append(fact)
+        return checked
+
+
+def _text(error: BaseException) -> str:
+    """Return an error's text as something that can be written down, whatever a foreign library put into it."""
+    said = FactInvalid(error.title, problems_of(error)) if isinstance(error, ValidationError) else error
+    try:
+        text = str(said)
+    except Exception:
+        text = "an error whose text cannot be had"
+    return text.encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]
+
+
+def _place(error: BaseException, agent: Agent) -> str:
+    """Return where in the agent's own file an error came from, if it came from there."""
+    file = getattr(getattr(agent.run, "__code__", None), "co_filename", None)
+    frames = [frame for frame in walk_tb(error.__traceback__) if frame[0].f_code.co_filename == file]
+    if not frames:
+        return ""
+    frame, line = frames[-1]
+    return f" ({basename(str(file))}, line {line}, in {frame.f_code.co_name})"

@@ -1,0 +1,180 @@
+"""Supports: every derivation of every fact, and which of them count in a round.
+
+A support counts until a newer activation of a replacing agent, or the first one of a newer version, takes its place.
+"""
+
+__all__ = ["OUTSIDE", "Evidence", "Support", "Supports"]
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, overload
+
+from converge.effect import Given, Source
+
+OUTSIDE = Source("")
+Evidence = tuple[int, ...] | Given
+
+
+class Support(NamedTuple):
+    """One derivation: the fact at `fact`, stated by source number `source` in `round`, resting on `evidence`."""
+
+    fact: int
+    source: int
+    round: int
+    evidence: Evidence
+
+
+class Supports(Sequence[Support]):
+    """The supports of one context in the order in which they were merged; facts are referred to by position."""
+
+    def __init__(self) -> None:
+        self.sources: list[Source] = []
+        self._all: list[Support] = []
+        self._lowest: list[int] = []  # fact -> its support of the lowest round; nearly all facts have no other
+        self._more: dict[int, list[int]] = {}
+        self._known: dict[tuple[int, int, Any, int], int] = {}  # of facts that have several
+        self._numbers: dict[Source, int] = {}
+        self._versions: dict[str, list[int]] = {}  # agent -> the source numbers of its versions
+        self._completed: dict[int, tuple[list[int], list[int]]] = {}  # source -> what each activation wrote, and read
+        self._written: dict[int, dict[int, list[int]]] = {}  # replacing source -> round -> the supports it added
+        self._reigns: dict[str, list[tuple[int, int]]] = {}  # agent of several versions -> (round, version's number)
+
+    @overload
+    def __getitem__(self, index: int) -> Support: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Support]: ...
+    def __getitem__(self, index: int | slice) -> Support | list[Support]:
+        """Return one support, or a list of them."""
+        return self._all[index]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, fact: int, source: Source, round: int, evidence: Evidence) -> int | None:
+        """Add a derivation and return its index, or None where that changes nothing.
+
+        A fact's first derivation comes with the fact; one that is known may be met again in a lower round.
+        """
+        number = self.number(source)
+        if fact < len(self._lowest):
+            # A replacing agent that draws the same conclusion again must be seen to have drawn it in this activation.
+            same = self._find((fact, number, _named(evidence), round if source.replaces else -1))
+            if same is not None:
+                return self._lower(same, round)
+        index = len(self._all)
+        self._all.append(Support(fact, number, round, evidence))
+        if fact == len(self._lowest):
+            self._lowest.append(index)
+        else:
+            self._known[self._name(index)] = index
+            self._more.setdefault(fact, []).append(index)
+            self._sift(index)
+        if source.replaces:
+            self._written.setdefault(number, {}).setdefault(round, []).append(index)
+        return index
+
+    def complete(self, source: Source, read: int, wrote: int) -> list[tuple[int, int]]:
+        """Note that an activation of `source` that read one round and wrote another completed.
+
+        Return which supports cease to count or count again, each as (the round from which on, its index): those of the
+        activation before where the agent replaces, and those of every version where another one takes over.
+        """
+        number = self.number(source)
+        changed: list[tuple[int, int]] = []
+        order, reads = self._completed.setdefault(number, ([], []))
+        place = bisect_right(order, wrote)
+        if not place or order[place - 1] != wrote:
+            order.insert(place, wrote)
+            reads.insert(place, read)
+            written = self._written.get(number, {})
+            for before, after in pairwise(order[max(0, place - 1) : place + 2]):
+                changed += [(after, index) for index in written.get(before, ())]
+        if len(self._versions[source.agent]) > 1 and self._reign(source.agent, number, wrote):
+            mine = (i for i, one in enumerate(self._all) if self.sources[one.source].agent == source.agent)
+            changed += [(wrote, index) for index in mine]
+        return changed
+
+    def read_before(self, support: Support) -> int:
+        """Return the round that the same source had read before the activation that made a support; -1 for none."""
+        order, reads = self._completed.get(support.source, ((), ()))
+        place = bisect_left(order, support.round)
+        return reads[place - 1] if place else -1
+
+    def number(self, source: Source) -> int:
+        """Return the number that stands for `source` in supports."""
+        number = self._numbers.get(source)
+        if number is None:
+            number = self._numbers[source] = len(self.sources)
+            self.sources.append(source)
+            self._versions.setdefault(source.agent, []).append(number)
+        return number
+
+    def knows(self, fact: int) -> bool:
+        """Whether a fact has a derivation already."""
+        return fact < len(self._lowest)
+
+    def of(self, fact: int) -> Iterator[int]:
+        """Iterate over the derivations of a fact, the one of the lowest round first."""
+        yield self._lowest[fact]
+        yield from self._more.get(fact, ())
+
+    def lowest(self, fact: int) -> int:
+        """Return the derivation of a fact that has the lowest round."""
+        return self._lowest[fact]
+
+    def counts(self, index: int, upto: int) -> bool:
+        """Whether a support counts in a view of round `upto`."""
+        support = self._all[index]
+        if support.round > upto:
+            return False
+        source = self.sources[support.source]
+        reigns = [number for round, number in self._reigns.get(source.agent, ()) if round <= upto]
+        if reigns and reigns[-1] != support.source:
+            return False
+        if not source.replaces:
+            return True
+        order, _ = self._completed.get(support.source, ((), ()))
+        place = bisect_right(order, upto)
+        return not place or order[place - 1] <= support.round
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _find(self, name: tuple[int, int, Any, int]) -> int | None:
+        lowest = self._lowest[name[0]]
+        return lowest if name == self._name(lowest) else self._known.get(name)
+
+    def _lower(self, index: int, round: int) -> int | None:
+        if round >= self._all[index].round:
+            return None
+        self._all[index] = self._all[index]._replace(round=round)
+        self._sift(index)
+        return index
+
+    def _sift(self, index: int) -> None:
+        """Keep a fact's derivation of the lowest round where it is found first."""
+        fact = self._all[index].fact
+        lowest = self._lowest[fact]
+        if self._all[index].round < self._all[lowest].round:
+            self._known[self._name(lowest)] = lowest
+            more = self._more[fact]
+            more[more.index(index)], self._lowest[fact] = lowest, index
+
+    def _name(self, index: int) -> tuple[int, int, Any, int]:
+        support = self._all[index]
+        replaces = self.sources[support.source].replaces
+        return (support.fact, support.source, _named(support.evidence), support.round if replaces else -1)
+
+    def _reign(self, agent: str, number: int, round: int) -> bool:
+        """Note which version of an agent speaks from `round` on; return whether it is another than before."""
+        reigns = self._reigns.setdefault(agent, [])
+        before = [version for since, version in reigns if since <= round]
+        if before and before[-1] == number:
+            return False
+        insort(reigns, (round, number))
+        return True
+
+
+def _named(evidence: Evidence) -> Any:
+    """Return what evidence is compared by: a node may stand for very many facts and is one object."""
+    return id(evidence) if isinstance(evidence, Given) else evidence
