@@ -32,12 +32,17 @@ class Captures:
     def __init__(self) -> None:
         self.recorded: list[Question] = []
         self._answers: dict[Question, str] = {}
+        self._agents: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.recorded)
 
     def __iter__(self) -> Iterator[tuple[Question, str]]:
         return iter(self._answers.items())
+
+    def has_asked(self, agent: str) -> bool:
+        """Whether any call of an agent was captured."""
+        return agent in self._agents
 
     def knows(self, question: Question) -> bool:
         """Whether the call was captured."""
@@ -65,6 +70,7 @@ class Captures:
         if question not in self._answers:
             self.recorded.append(question)
             self._answers[question] = text
+            self._agents.add(question.agent)
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:

@@ -124,7 +124,7 @@ class Machine:
         """Go on from the snapshot, with facts given late one round above the highest so far."""
         self.context.labelling.take_stirs()  # who has not read them is woken by the watermarks
         self.progress.restore()
-        self.progress.offer_again(losses(self.context, self.wiring.agents, self.progress.watermarks))
+        self.progress.offer_again(self._losses())
         growth = premises(self.context, self._checked(facts), self.context.highest + 1)
         if not growth and self.progress.idle:
             return
@@ -271,7 +271,7 @@ class Machine:
 
     def _stir(self) -> Growth | None:
         """Give again what lost evidence, else state what is violated; None where nobody has a use for either."""
-        lost = losses(self.context, self.wiring.agents, self.progress.watermarks)
+        lost = self._losses()
         lost = {number: facts for number, facts in lost.items() if self._is_unoffered(number, facts)}
         for number, facts in lost.items():
             self.progress.offer(number, facts, self.context.highest + 1)
@@ -283,6 +283,9 @@ class Machine:
         growth = premises(self.context, found, self.context.highest + 1)
         self._wake(growth)
         return growth or None
+
+    def _losses(self) -> dict[int, frozenset[int]]:
+        return losses(self.context, self.wiring.agents, self.progress.watermarks, self.job.captures)
 
     def _is_unoffered(self, number: int, facts: frozenset[int]) -> bool:
         """Whether an agent that would not take, or failed on, what it was given again is now to be given more."""
