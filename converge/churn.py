@@ -6,6 +6,8 @@ outside begin a new count: whoever gives and takes back a premise may bring back
 
 __all__ = ["Churn"]
 
+from hashlib import blake2b
+
 from converge.context import Context
 from converge.fact import id_of, kind_of
 from converge.liveness import LIVE
@@ -33,10 +35,8 @@ class Churn:
         if labelling.all_live(closed):
             return ()
         if self._looked is None:
-            self._looked, self._signature, self._entered = self._last_given(), 0, {0: [0]}
-        for round in labelling.rounds(self._looked):
-            if round > closed:
-                break
+            self._looked, self._signature, self._entered = self._last_settled(), 0, {0: [0]}
+        for round in range(self._looked + 1, closed + 1):
             self._looked = round
             if not self._follow(round):
                 continue
@@ -49,19 +49,22 @@ class Churn:
     def _follow(self, round: int) -> bool:
         """Bring the signature to a round; return whether it changed."""
         before, context = self._signature, self._context
-        born = (fact for fact in context.labelling.touched(round) if context.rounds[fact] == round)
+        born = (context.position[id_of(fact)] for log in context.kinds.values() for fact in log.of_round(round))
         flipped = [fact for fact in born if context.label(fact, round) == LIVE]
         for fact in context.labelling.changed(round):
             if LIVE in (context.label(fact, round), context.label(fact, round - 1)):
                 flipped.append(fact)
         for fact in flipped:
-            self._signature ^= int(id_of(context.facts[fact])[-32:], 16)
+            named = blake2b(id_of(context.facts[fact]).encode(), digest_size=16)
+            self._signature ^= int.from_bytes(named.digest(), "big")
         return self._signature != before
 
-    def _last_given(self) -> int:
+    def _last_settled(self) -> int:
+        """Return the round before the first one that counts: all was live, or something came from outside."""
         context = self._context
         given = (one for one in context.supports if context.supports.sources[one.source] == OUTSIDE)
-        return max(one.round for one in given if kind_of(context.facts[one.fact]).digested)
+        last_given = max(one.round for one in given if kind_of(context.facts[one.fact]).digested)
+        return max(last_given, context.labelling.since - 1)
 
     def _changed_between(self, first: int, last: int) -> tuple[str, ...]:
         labelling, facts = self._context.labelling, self._context.facts

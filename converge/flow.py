@@ -48,7 +48,10 @@ class Flow:
         self._mind = _index((place, group.minds) for place, group in enumerate(self.groups))
         self.successors = tuple(self._next(group.touches) for group in self.groups)
         self.circles = _components(self.successors)
-        self.upstream = {place: self._upstream(place) for place, group in enumerate(self.groups) if group.settled}
+        settled = [place for place, group in enumerate(self.groups) if group.settled]
+        self.upstream = {place: self._upstream(place) for place in settled}
+        # Of a settled group: the kinds that it or anything upstream reads, and those of them read with their liveness.
+        self.read_upstream = {place: self._read_upstream(place) for place in settled}
 
     def minders(self, touched: str) -> tuple[int, ...]:
         """Return the groups that mind a kind, or the markers on one."""
@@ -108,12 +111,10 @@ class Flow:
                 break
         return [level[self.circles[group]] for group in self.group_of]
 
-    def kinds_upstream(self, place: int) -> frozenset[str]:
-        """Return every kind that a settled group reads, or that anything which can reach it reads or writes."""
+    def _read_upstream(self, place: int) -> tuple[frozenset[str], frozenset[str]]:
         groups = [self.groups[place], *(self.groups[other] for other in self.upstream[place])]
         reads = frozenset().union(*(group.reads for group in groups))
-        touched = frozenset().union(*(self.groups[other].touches for other in self.upstream[place]))
-        return reads | {label.removeprefix("!") for label in touched}
+        return reads, frozenset().union(*(group.reads for group in groups if group.replaces))
 
     def _next(self, touches: Iterable[str]) -> tuple[int, ...]:
         return tuple(sorted({group for label in touches for group in self.minders(label)}))

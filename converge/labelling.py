@@ -94,6 +94,11 @@ class Labelling:
         """Whether nothing known in round `upto` can be anything but live."""
         return self._since is None or upto < self._since
 
+    @property
+    def since(self) -> int:
+        """The first round in which something may not be live; -1 where everything is."""
+        return -1 if self._since is None else self._since
+
     def label(self, fact: int, upto: int) -> int:
         """Return the label of a fact in a round in which it is known."""
         return self._at(fact, upto).label
@@ -116,9 +121,12 @@ class Labelling:
         place = bisect_right(rounds, round)
         return rounds[place] if place < len(rounds) else None
 
-    def last_stirred(self, kind: str) -> int:
-        """Return the last round in which a kind's supports or markers changed; -1 if they never did."""
-        return self._stirred[kind][-1] if kind in self._stirred else -1
+    def last_change(self, kinds: frozenset[str], after: int) -> int:
+        """Return the last round after `after` in which a label of some kinds changed; -1 if there was none."""
+        for round in reversed(self.rounds(after)):
+            if any(kind_of(self._known.facts[fact]).label in kinds for fact in self.changed(round)):
+                return round
+        return -1
 
     def take_stirs(self) -> set[tuple[str, int]]:
         """Return the kinds and rounds in which labels may have changed, each once."""
@@ -137,10 +145,6 @@ class Labelling:
     def rounds(self, after: int) -> list[int]:
         """Return the rounds after `after` whose changes labels are computed from."""
         return self._rounds[bisect_right(self._rounds, after) :]
-
-    def touched(self, round: int) -> set[int]:
-        """Return the facts whose supports or markers a round changed."""
-        return self._events.get(round, set())
 
     def weakened(self, upto: int) -> list[int]:
         """Return the supports, by index, that rest on a fact that is dead in a round."""
@@ -304,6 +308,8 @@ class Labelling:
         for support in self._known.supports:
             if support.round > round and (before is None or support.round <= before):
                 self._note(support.fact, support.round)
+                if support.round > self._known.rounds[support.fact]:
+                    self._stir(support.fact, support.round)
 
     def _index(self) -> None:
         """Take in the supports that came since the last time, those last whose evidence is what was live in a round."""

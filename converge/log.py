@@ -55,6 +55,11 @@ class KindLog:
             self._whole = (upto, facts)
         return facts
 
+    def of_round(self, round: int) -> tuple[Fact, ...]:
+        """Return the facts of one round, in id order."""
+        bucket = self.buckets.get(round)
+        return bucket.facts() if bucket else ()
+
     def first_after(self, round: int) -> int | None:
         """Return the first round after `round` that added a fact, if there is one."""
         place = bisect_right(self.rounds, round)

@@ -81,7 +81,8 @@ class Progress:
             for place in {*flow.minders(label), *flow.minders(f"!{label}")}:
                 if flow.groups[place].replaces:
                     for number in flow.groups[place].members:
-                        self.wake_one(number, round)
+                        if round > self.watermarks[number].seen:  # else it is found late that nothing had changed
+                            self.wake_one(number, round)
 
     def wake_one(self, number: int, round: int) -> None:
         """Note that an agent has `round` unread."""
@@ -162,13 +163,10 @@ class Progress:
 
     def highest_upstream(self, place: int) -> int:
         """Return the highest round of anything that a settled group reads or depends on."""
-        highest = 0
-        for label in self.wiring.flow.kinds_upstream(place):
-            log = self._context.kinds.get(label)
-            if log is not None and log.rounds:
-                highest = max(highest, log.rounds[-1])
-            highest = max(highest, self._context.labelling.last_stirred(label))
-        return highest
+        reads, reads_live = self.wiring.flow.read_upstream[place]
+        logs = (self._context.kinds.get(label) for label in reads)
+        highest = max((log.rounds[-1] for log in logs if log is not None and log.rounds), default=0)
+        return max(highest, self._context.labelling.last_change(reads_live, highest))
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -212,8 +210,12 @@ class Progress:
         self._finish(number, watermark._replace(ran=round, seen=round, failed=False, wrote=wrote, mended=mended))
 
     def pass_by(self, number: int, round: int) -> None:
-        """Note that an agent looked at `round` and had no use for it; `view.new` goes on accumulating."""
-        self._finish(number, self.watermarks[number]._replace(seen=round))
+        """Note that an agent looked at `round` and had no use for it; `view.new` goes on accumulating.
+
+        What a settled agent had due may lie above the last round in which anything changed.
+        """
+        seen = max(round, self._due.get(number, round)) if self.wiring.agents[number].settled else round
+        self._finish(number, self.watermarks[number]._replace(seen=seen))
 
     def failed(self, number: int, round: int) -> None:
         """Note a failed activation: it is tried again when something grows, or on resume."""

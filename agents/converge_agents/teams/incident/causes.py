@@ -1,13 +1,15 @@
 """From anomalies to causes: what the target's requests reach, what of it may be the cause, in which order.
 
-Trouble travels from callee to caller, so of several anomalous nodes the one furthest down the calls explains
-the others, and not the other way round. That is the whole ranking: deepest first, then the larger z-score.
+Trouble travels from callee to caller, so an anomalous callee explains why its caller is anomalous, and not the
+other way round. That is the whole ranking: suspects that nothing explains away come before those that something
+does; within both, the deepest comes first, then the larger z-score. What is explained away stays in the ranking,
+since a node can be broken although what it calls is troubled too: so it is in 8 of the 52 recorded incidents.
 """
 
-__all__ = ["a_cause_is_ranked", "chains", "rank_causes", "suppose", "trace_calls"]
+__all__ = ["a_cause_is_ranked", "chains", "explain_away", "rank_causes", "suppose", "trace_calls"]
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import groupby, product
 
 from converge import Assertion, View, agent, invariant
 from converge_agents.teams.incident.kinds import (
@@ -17,6 +19,7 @@ from converge_agents.teams.incident.kinds import (
     Incident,
     RankedCause,
     Reaches,
+    Suspect,
 )
 
 
@@ -29,24 +32,45 @@ def trace_calls(view: View) -> Iterator[Assertion]:
             yield reached.because(incident, *chain)
 
 
-@agent(reads=[Incident, Anomaly, Reaches], writes=Hypothesis)
+@agent(reads=[Incident, Anomaly, Reaches], writes=[Suspect, Hypothesis])
 def suppose(view: View) -> Iterator[Assertion]:
-    """Suppose of each node reached that it is the cause, if it shows what was noticed at the target."""
+    """Suspect each node reached that shows what was noticed at the target, and suppose that it is the cause."""
     for reached in view.all(Reaches):
         for incident in view.all(Incident, reached.target):
-            sensor = (reached.node, incident.metric, incident.statistic)
-            for anomaly in view.all(Anomaly, sensor):
-                cause = Hypothesis(reached.target, reached.node, reached.depth, anomaly.z)
-                yield cause.because(incident, anomaly, reached)
+            noticed = (reached.node, incident.metric, incident.statistic)
+            for anomaly in view.all(Anomaly, noticed):
+                suspect = Suspect(reached.target, reached.node, reached.depth, anomaly.z)
+                yield suspect.because(incident, anomaly, reached)
+                yield Hypothesis(reached.target, reached.node).because(suspect)
 
 
-@agent(reads=Hypothesis, writes=RankedCause, when="settled")
+@agent(reads=[Suspect, Calls, Hypothesis], invalidates=Hypothesis)
+def explain_away(view: View) -> Iterator[Assertion]:
+    """Contradict that a node is the cause where it calls another suspect; only calls that lead deeper count.
+
+    It reads plainly, not `Live`: a contradiction falls with the callee's anomaly, without running this again. It
+    cites suspects, not hypotheses: what a callee shows explains its caller even where it is itself explained away.
+    """
+    for hypothesis, call in product(view.all(Hypothesis), view.all(Calls)):
+        if call.caller != hypothesis.node:
+            continue
+        callers = view.all(Suspect, (hypothesis.target, call.caller))
+        callees = view.all(Suspect, (hypothesis.target, call.callee))
+        for caller, callee in product(callers, callees):
+            if caller.depth < callee.depth:
+                contradicted = hypothesis.invalidate(f"it calls {callee.node}, which is anomalous too")
+                yield contradicted.because(call, caller, callee)
+
+
+@agent(reads=[Suspect, Hypothesis], writes=RankedCause, when="settled")
 def rank_causes(view: View) -> Iterator[Assertion]:
-    """Order the hypotheses about each target; names decide only between equals."""
-    in_order = sorted(view.live(Hypothesis), key=lambda one: (one.target, -one.depth, -one.z, one.node))
-    for target, hypotheses in groupby(in_order, key=lambda one: one.target):
-        for rank, hypothesis in enumerate(hypotheses, start=1):
-            yield RankedCause(target, rank, hypothesis.node).because(hypothesis)
+    """Order the suspects about each target, those explained away last; names decide only between equals."""
+    standing = {one: view.live(Hypothesis, (one.target, one.node)) for one in view.live(Suspect)}
+    in_order = sorted(standing, key=lambda one: (one.target, not standing[one], -one.depth, -one.z, one.node))
+    for target, suspects in groupby(in_order, key=lambda one: one.target):
+        for rank, suspect in enumerate(suspects, start=1):
+            cause = RankedCause(target, rank, suspect.node, explained_away=not standing[suspect])
+            yield cause.because(suspect, *standing[suspect])
 
 
 @invariant

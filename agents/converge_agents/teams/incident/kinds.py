@@ -4,7 +4,18 @@ Most are keyed by what they are about, and contest: two different readings of on
 place, are a defect to be seen, not a choice to be made silently.
 """
 
-__all__ = ["Anomaly", "Calls", "Hypothesis", "Incident", "Metric", "MetricRow", "RankedCause", "Reaches"]
+__all__ = [
+    "Anomaly",
+    "Calls",
+    "Hypothesis",
+    "Incident",
+    "Metric",
+    "MetricRow",
+    "RankedCause",
+    "Reaches",
+    "SensorFault",
+    "Suspect",
+]
 
 from typing import Annotated, Literal
 
@@ -36,7 +47,7 @@ class Calls(Fact):
 
 
 class MetricRow(Fact, key=("node", "metric", "statistic")):
-    """What one sensor read: some readings while the incident lasted, and the same figure without an incident.
+    """What one sensor read, in one statistic: while the incident lasted, and the same figure without an incident.
 
     Latency is in seconds, availability in percent. A baseline figure is None where too little was recorded
     for it (one reading has no spread).
@@ -53,6 +64,13 @@ class MetricRow(Fact, key=("node", "metric", "statistic")):
     base_std: float | None
     base_median: float | None
     base_mad: float | None
+
+
+class SensorFault(Fact):
+    """What measures this metric of this node is broken: nothing it read is to be believed, in any statistic."""
+
+    node: str
+    metric: Metric
 
 
 # Made by agents.
@@ -75,8 +93,8 @@ class Reaches(Fact, key=("target", "node")):
     depth: Count
 
 
-class Hypothesis(Fact, key=("target", "node")):
-    """A node may be the cause of what was noticed at the target: it is anomalous, and the target needs it."""
+class Suspect(Fact, key=("target", "node")):
+    """A node shows what was noticed at the target, and the target's requests reach it, `depth` calls below."""
 
     target: str
     node: str
@@ -84,9 +102,20 @@ class Hypothesis(Fact, key=("target", "node")):
     z: float
 
 
+class Hypothesis(Fact, key=("target", "node")):
+    """A suspect is itself the cause of what was noticed at the target, not only touched by it."""
+
+    target: str
+    node: str
+
+
 class RankedCause(Fact, key=("target", "rank")):
-    """The place of a node among the possible causes; 1 is the likeliest."""
+    """The place of a suspect among the possible causes; 1 is the likeliest.
+
+    Of one that is explained away the hypothesis has fallen: it calls another suspect.
+    """
 
     target: str
     rank: Annotated[int, Field(ge=1)]
     node: str
+    explained_away: bool
