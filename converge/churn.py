@@ -51,9 +51,8 @@ class Churn:
         before, context = self._signature, self._context
         born = (context.position[id_of(fact)] for log in context.kinds.values() for fact in log.of_round(round))
         flipped = [fact for fact in born if context.label(fact, round) == LIVE]
-        for fact in context.labelling.changed(round):
-            if LIVE in (context.label(fact, round), context.label(fact, round - 1)):
-                flipped.append(fact)
+        changed = context.labelling.changed(round)
+        flipped += [f for f in changed if LIVE in (context.label(f, round), context.label(f, round - 1))]
         for fact in flipped:
             named = blake2b(id_of(context.facts[fact]).encode(), digest_size=16)
             self._signature ^= int.from_bytes(named.digest(), "big")

@@ -361,7 +361,9 @@ class CaptureMissing(AuthorError, LookupError):
 
     def __init__(self, agent: str, name: str) -> None:
         self.agent, self.name = agent, name
-        super().__init__(f"agent {agent}, capture {name!r}: this call was never captured: the agent asks something else")
+        super().__init__(
+            f"agent {agent}, capture {name!r}: this call was never captured: the agent asks something else"
+        )
 
 
 class InvariantInvalid(AuthorError, TypeError):

@@ -66,9 +66,9 @@ class FactMeta(type):
 class Fact(metaclass=FactMeta):
     """Subclass it to declare a kind: `class Risk(Fact, key=("name",)): name: str; severity: int`.
 
-    Options: `key` (field names; default all), `policy` ("contest", "many", or "join" with a method `join(self, other)`),
-    `version` (from 1), `name` (default the class's). Values are validated at construction, which raises pydantic's
-    ValidationError.
+    Options: `key` (field names; default all), `policy` ("contest", "many", or "join" with a method
+    `join(self, other)`), `version` (from 1), `name` (default the class's). Values are validated at construction,
+    which raises pydantic's ValidationError.
     """
 
     __slots__ = ("_id",)  # not annotated: an annotation would make it a field

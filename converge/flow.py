@@ -17,12 +17,17 @@ _FAILURE, _MARKER = kind_of(Failure).label, kind_of(Invalidation).label
 
 
 class Group(NamedTuple):
-    """Agents, by number, of the same declaration: what they touch and mind; markers on a kind are written "!kind"."""
+    """Agents, by number, of the same declaration: what they touch and mind; markers on a kind are written "!kind".
+
+    An effect may cite what it states itself, so what an agent states is minded by who reads anything else it states.
+    That is possible rather than meant: `waits_for` leaves it out; circles are refused, and strata made, by that.
+    """
 
     members: tuple[int, ...]
     reads: frozenset[str]
     touches: frozenset[str]
     minds: frozenset[str]
+    waits_for: frozenset[str]
     replaces: bool
     settled: bool
 
@@ -36,9 +41,18 @@ class Flow:
         for number, agent in enumerate(agents):
             shape = (_reads(agent), _touches(agent, fails), agent.replacing, agent.settled)
             shapes.setdefault(shape, []).append(number)
-        cones = _Cones([(reads, touches) for reads, touches, _, _ in shapes])
+        declared = [(reads, touches) for reads, touches, _, _ in shapes]
+        wide, narrow = _Cones(declared, own=True), _Cones(declared, own=False)
         self.groups = tuple(
-            Group(tuple(members), reads, touches, cones.of(reads) if replaces else reads, replaces, settled)
+            Group(
+                members=tuple(members),
+                reads=reads,
+                touches=touches,
+                minds=wide.of(reads) if replaces else reads,
+                waits_for=narrow.of(reads) if replaces else reads,
+                replaces=replaces,
+                settled=settled,
+            )
             for (reads, touches, replaces, settled), members in shapes.items()
         )
         self.group_of = [0] * len(agents)
@@ -46,7 +60,9 @@ class Flow:
             for number in group.members:
                 self.group_of[number] = place
         self._mind = _index((place, group.minds) for place, group in enumerate(self.groups))
-        self.successors = tuple(self._next(group.touches) for group in self.groups)
+        self.successors = tuple(_next(self._mind, group.touches) for group in self.groups)
+        waiting = _index((place, group.waits_for) for place, group in enumerate(self.groups))
+        self._strict = tuple(_next(waiting, group.touches - {_FAILURE}) for group in self.groups)
         self.circles = _components(self.successors)
         settled = [place for place, group in enumerate(self.groups) if group.settled]
         self.upstream = {place: self._upstream(place) for place in settled}
@@ -85,7 +101,7 @@ class Flow:
 
         Failures are left out: that an agent may fail is not something it declares.
         """
-        successors = tuple(self._next(group.touches - {_FAILURE}) for group in self.groups)
+        successors = self._strict
         circles = _components(successors)
         for place, group in enumerate(self.groups):
             if group.replaces:
@@ -96,12 +112,13 @@ class Flow:
 
     def strata(self) -> list[int]:
         """Return per agent its stratum: one above all that it must find complete, at least that of what it reads."""
-        level = dict.fromkeys(self.circles, 0)
+        circles = _components(self._strict)
+        level = dict.fromkeys(circles, 0)
         pairs = {
-            (self.circles[one], self.circles[other], self.groups[other].replaces)
+            (circles[one], circles[other], self.groups[other].replaces)
             for one in range(len(self.groups))
-            for other in self.successors[one]
-            if self.circles[one] != self.circles[other]
+            for other in self._strict[one]
+            if circles[one] != circles[other]
         }
         for _ in level:  # as often as a longest path can be long, and mostly far less
             before = dict(level)
@@ -109,15 +126,12 @@ class Flow:
                 level[upper] = max(level[upper], level[lower] + replaces)
             if level == before:
                 break
-        return [level[self.circles[group]] for group in self.group_of]
+        return [level[circles[group]] for group in self.group_of]
 
     def _read_upstream(self, place: int) -> tuple[frozenset[str], frozenset[str]]:
         groups = [self.groups[place], *(self.groups[other] for other in self.upstream[place])]
         reads = frozenset().union(*(group.reads for group in groups))
         return reads, frozenset().union(*(group.reads for group in groups if group.replaces))
-
-    def _next(self, touches: Iterable[str]) -> tuple[int, ...]:
-        return tuple(sorted({group for label in touches for group in self.minders(label)}))
 
     def _upstream(self, place: int) -> frozenset[int]:
         before = _index((one, others) for one, others in enumerate(self.successors))
@@ -133,8 +147,8 @@ class Flow:
 class _Cones:
     """What the labels of some kinds can depend on."""
 
-    def __init__(self, shapes: Sequence[tuple[frozenset[str], frozenset[str]]]) -> None:
-        self._shapes = shapes
+    def __init__(self, shapes: Sequence[tuple[frozenset[str], frozenset[str]]], *, own: bool) -> None:
+        self._shapes, self._own = shapes, own
         self._touching = _index((place, touches) for place, (_, touches) in enumerate(shapes))
         self._known: dict[frozenset[str], frozenset[str]] = {}
 
@@ -156,7 +170,8 @@ class _Cones:
                 front.append(f"!{_MARKER}")  # a marker may be marked in turn
             for place in self._touching.get(item, ()):
                 read, touches = self._shapes[place]
-                rests_on = read | {label for label in touches if label[0] != "!" and label not in (_FAILURE, _MARKER)}
+                stated = {label for label in touches if label[0] != "!" and label not in (_FAILURE, _MARKER)}
+                rests_on = read | stated if self._own else read
                 front += [more for label in rests_on for more in (label, f"!{label}")]
         return found
 
@@ -176,6 +191,10 @@ def _index(pairs: Iterable[tuple[int, Iterable[object]]]) -> dict[object, tuple[
         for item in items:
             found.setdefault(item, []).append(place)
     return {item: tuple(places) for item, places in found.items()}
+
+
+def _next(minders: Mapping[object, tuple[int, ...]], touches: Iterable[str]) -> tuple[int, ...]:
+    return tuple(sorted({group for label in touches for group in minders.get(label, ())}))
 
 
 def _components(successors: Sequence[Sequence[int]]) -> list[int]:
@@ -203,8 +222,7 @@ def _finished(start: int, successors: Sequence[Sequence[int]], seen: set[int]) -
     seen.add(start)
     open_ = [(start, iter(successors[start]))]
     while open_:
-        node, rest = open_[-1]
-        other = next((one for one in rest if one not in seen), None)
+        other = next((one for one in open_[-1][1] if one not in seen), None)
         if other is None:
             yield open_.pop()[0]
         else:

@@ -21,9 +21,9 @@ from converge.fact import Fact
 class Budget:
     """What a job may spend in all, resumes included; each is reserved before it is spent and never exceeded.
 
-    rounds: rounds read; facts: facts derived (given ones are free); activations: agent runs, failed ones included;
-    seconds: wall-clock time while running; churn: how often one set of live facts may be left and entered again.
-    0 is allowed and stops at once. Raises BudgetInvalid.
+    rounds: rounds read; facts: facts derived (given ones are free); activations: agent runs,
+    failed ones included; seconds: wall-clock time while running; churn: how often one set of live facts may be left
+    and entered again. 0 is allowed and stops at once. Raises BudgetInvalid.
     """
 
     rounds: int = 1_000

@@ -138,7 +138,6 @@ class Kind:
         if not fullmatch(r"[\w.-]+", self.name):
             raise KindInvalid(self.name, "a name is made of letters, digits, '.', '-' and '_'")
 
-
     def _check_join(self) -> None:
         if not self.key:
             raise KindInvalid(self.label, 'policy "join" needs a key: facts of one key are joined')

@@ -251,7 +251,7 @@ class Labelling:
                 yield from self._node_uses[~user]
 
     def _stands(self, fact: int, round: int) -> bool:
-        """Whether a fact is plainly live: what proves it counts and is live, and no marker that is not dead marks it."""
+        """Whether a fact is plainly live: what proves it counts and is live, and every marker on it is dead."""
         if fact in self._fallen:
             return False
         reason = self._find(fact, round).reason
@@ -295,7 +295,7 @@ class Labelling:
     # --- keeping ------------------------------------------------------------------------------------------------
 
     def _may_circle(self, fact: int, round: int, evidence: tuple[int, ...], is_new_fact: bool) -> bool:
-        """Whether a support may rest on its own fact in the end: views end a round earlier, but an effect cites itself."""
+        """Whether a support may rest on its own fact in the end: an effect may cite what it states itself."""
         if not evidence or (is_new_fact and evidence[-1] < fact):  # positions ascend
             return False
         return any(self._known.rounds[cited] >= round for cited in evidence)

@@ -1,8 +1,9 @@
 """What an agent is given again: facts it concluded from together with others that no longer hold.
 
-Nobody is run again merely because a conclusion falls. A monotone agent that cites its reasons has drawn every conclusion
-that the rest allows already. But a batch of which nothing was cited may support a conclusion without the part that
-fell, and an agent that asks a model may be answered otherwise: what is live of their evidence is given to them again.
+Nobody is run again merely because a conclusion falls. A monotone agent that cites its reasons has drawn every
+conclusion that the rest allows already. But a batch of which nothing was cited may support a conclusion without the
+part that fell, and an agent that asks a model may be answered otherwise: what is live of their evidence is given to
+them again.
 """
 
 __all__ = ["losses"]
@@ -50,7 +51,7 @@ def _is_lost(context: Context, support: Support, mended: int) -> bool:
 
 
 def _rest(context: Context, support: Support, reads: Mapping[str, bool]) -> set[int]:
-    """Return what is live of what the activation was given as new; of what it was given again, where nothing was new."""
+    """Return what is live of what the activation was given as new, or again where nothing was new."""
     evidence = [cited for cited in context.evidence_of(support) if kind_of(context.facts[cited]).label in reads]
     before = context.supports.read_before(support)
     new = [cited for cited in evidence if context.rounds[cited] > before]

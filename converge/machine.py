@@ -100,7 +100,8 @@ class Machine:
         self.progress = Progress(wiring, self.context, job.watermarks, job.captures)
         self._open: dict[int, Activation] = {}
         self._landed: dict[int, Done] = {}
-        self._rounds = {event.round for event in self.trace if isinstance(event, (Activated, ActivationFailed))}
+        self._rounds = {event.round for event in self.trace if isinstance(event, RoundStarted)}
+        self._refusals: dict[int, Exception] = {}  # what an agent's `accepts` raised
         self._exhausted: tuple[str, ...] = ()
         self._churn = Churn(self.context)
         self._mends = kind_of(Violation).label in wiring.readers
@@ -214,48 +215,61 @@ class Machine:
     def _start(self, now: float) -> list[Activation]:
         """Begin all that the schedule lets begin; who turns out to have no use for its round may let others begin."""
         started: list[Activation] = []
-        while not self._exhausted and self._is_calm():
+        moved = True
+        while moved and self._exhausted[:1] in ((), ("rounds",)) and self._is_calm():
+            moved = False
             ready = self.schedule.ready(self.progress, self.context.highest)
-            if not ready:
-                break
             for one in ready:
-                activation = self._begin(one)
-                if activation is not None:
-                    started.append(activation)
+                if self._passes(one):
+                    moved = True
+                elif self._reserve(one.round, self._left_with(one, ready)):
+                    moved = True
+                    started.append(self._begin(one))
         for round, agents in sorted(Counter(one.view.round for one in started).items()):
             self.trace.record(RoundStarted, now, round, agents)
         return started
 
-    def _begin(self, ready: Ready) -> Activation | None:
-        round, number = ready
-        if not self.progress.stirs(number, round):
+    def _passes(self, one: Ready) -> bool:
+        """Whether an agent has no use for a round; then that is noted."""
+        round, number = one
+        passes = not self.progress.stirs(number, round)
+        accepts = self.wiring.agents[number].accepts
+        if accepts is not None and not passes:
+            try:
+                passes = not accepts(self.progress.view(number, round))
+            except Exception as error:
+                self._refusals[number] = error
+        if passes:
             self.progress.pass_by(number, round)
-            return None
-        agent, view = self.wiring.agents[number], self.progress.view(number, round)
-        error = None
-        try:
-            if agent.accepts is not None and not agent.accepts(view):
-                self.progress.pass_by(number, round)
-                return None
-        except Exception as raised:
-            error = raised
-        if not self._reserve(round):
-            return None
+        return passes
+
+    def _begin(self, one: Ready) -> Activation:
+        round, number = one
         self.progress.take(number, round)
-        activation = self._open[number] = Activation(number, agent, view.fresh(), error)
+        agent, view = self.wiring.agents[number], self.progress.view(number, round)
+        activation = self._open[number] = Activation(number, agent, view, self._refusals.pop(number, None))
         return activation
 
-    def _reserve(self, round: int) -> bool:
+    def _left_with(self, one: Ready, ready: list[Ready]) -> int:
+        """Return how many activations must find room: settled agents that reach each other read one round together.
+
+        One that came later would see what the other had concluded.
+        """
+        if not self.wiring.agents[one.number].settled:
+            return 1
+        return sum(other >= one and self.wiring.are_mutual(one.number, other.number) for other in ready)
+
+    def _reserve(self, round: int, activations: int) -> bool:
         """Reserve an activation, and its round if it is the first to read it; what finds no room stays unread."""
-        if round not in self._rounds and len(self._rounds) >= self.budget.rounds:
-            self._exhausted = ("rounds",)
-        elif self.spend.activations >= self.budget.activations:
+        if self._exhausted == ("activations",) or self.spend.activations + activations > self.budget.activations:
             self._exhausted = ("activations",)
-        else:
-            self.spend = self.spend.plus(activations=1, rounds=round not in self._rounds)
-            self._rounds.add(round)
-            return True
-        return False
+            return False
+        if round not in self._rounds and self.spend.rounds >= self.budget.rounds:
+            self._exhausted = ("rounds",)  # the rounds that are paid for go on, so that it does not matter who was fast
+            return False
+        self.spend = self.spend.plus(activations=1, rounds=round not in self._rounds)
+        self._rounds.add(round)
+        return True
 
     def _is_calm(self) -> bool:
         """Whether no set of live facts has come back too often by the last round that nobody can add to."""
@@ -323,13 +337,21 @@ class Machine:
             if (effect := done.effect) is None:
                 continue
             left = room - (len(self.context.facts) - before)
-            if len(effect.emissions) > left and len(fresh(self.context, [effect])) > left:
+            if self._is_too_much(done, landed, left):
                 self._exhausted = ("facts",)
                 self.progress.wake_one(done.activation.number, effect.round)
                 continue
             self._warn_unstable(done.activation, effect)
             merged.append(done)
             yield effect, self.schedule.writes(effect.round, newest)
+
+    def _is_too_much(self, done: Done, landed: list[Done], left: int) -> bool:
+        """Whether an effect, and those that are merged with it or not at all, find no room."""
+        number, mutual = done.activation.number, [done]
+        if done.activation.agent.settled:
+            mutual = [one for one in landed if self.wiring.are_mutual(number, one.activation.number)]
+        effects = [one.effect for one in mutual if one.effect is not None]
+        return sum(len(effect.emissions) for effect in effects) > left < len(fresh(self.context, effects))
 
     def _completed(self, done: Done, newest: int) -> None:
         number, agent, view, _ = done.activation

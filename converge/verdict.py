@@ -40,7 +40,9 @@ def _contested(context: Context) -> tuple[str, ...]:
             places = (context.position[id_of(fact)] for fact in log.keys[key])
             live = [place for place in places if context.is_live(place, context.highest)]
             if len(live) > 1:
-                said = " against ".join(_stated(context, place) for place in sorted(live, key=lambda p: _id(context, p)))
+                said = " against ".join(
+                    _stated(context, place) for place in sorted(live, key=lambda p: _id(context, p))
+                )
                 found.append(f"{label} {key!r} has {len(live)} live facts: {said}")
     return tuple(found)
 

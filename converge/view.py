@@ -59,7 +59,18 @@ _NOTHING: frozenset[int] = frozenset()
 class View:
     """What an agent sees: every fact of the kinds it reads, up to one round. Taking one costs the same at any size."""
 
-    __slots__ = ("_after", "_again", "_asked", "_captures", "_context", "_lubs", "_picks", "_ranges", "_reader", "round")
+    __slots__ = (
+        "_after",
+        "_again",
+        "_asked",
+        "_captures",
+        "_context",
+        "_lubs",
+        "_picks",
+        "_ranges",
+        "_reader",
+        "round",
+    )
 
     def __init__(
         self,

@@ -44,6 +44,18 @@ class Wiring:
         if self.kinds.get(kind.label) is not kind and not isinstance(fact, Invalidation):
             raise KindUnknown(kind.label, self.kinds)
 
+    def are_mutual(self, one: int, other: int) -> bool:
+        """Whether two agents, by number, are one, or both settled and within reach of each other."""
+        if one == other:
+            return True
+        flow = self.flow
+        groups = flow.group_of[one], flow.group_of[other]
+        settled = all(flow.groups[group].settled for group in groups)
+        return settled and flow.circles[groups[0]] == flow.circles[groups[1]] and self._is_circle(groups[0])
+
+    def _is_circle(self, group: int) -> bool:
+        return group in self.flow.upstream[group]
+
     def _refuse_equal_names(self) -> None:
         for one, other in zip(self.agents, self.agents[1:], strict=False):
             if one.name == other.name:
@@ -87,16 +99,16 @@ class Wiring:
         first = steps[0]
         said = [self._handed(one, other) for one, other in zip(steps, [*steps[1:], first], strict=True)]
         return (
-            f"agent {first.name} {_why_replacing(first)} and depends on its own conclusions ({'; '.join(said)}), so what "
-            "it reads could change for ever: break the circle, for instance by writing another kind, or accept that "
-            "facts may end as disputed with Engine(allow_disputes=True)"
+            f"agent {first.name} {_why_replacing(first)} and depends on its own conclusions ({'; '.join(said)}), so "
+            "what it reads could change for ever: break the circle, for instance by writing another kind, or accept "
+            "that facts may end as disputed with Engine(allow_disputes=True)"
         )
 
     def _handed(self, one: Agent, other: Agent) -> str:
         """Say what one agent does that another minds."""
         flow, numbers = self.flow, {agent.name: number for number, agent in enumerate(self.agents)}
         touches = flow.groups[flow.group_of[numbers[one.name]]].touches
-        minds = flow.groups[flow.group_of[numbers[other.name]]].minds
+        minds = flow.groups[flow.group_of[numbers[other.name]]].waits_for
         reads = other.reader.reads or {}
         label = min(touches & minds, key=lambda label: (label not in reads, label))
         verb, kind = ("invalidates", label[1:]) if label.startswith("!") else ("writes", label)

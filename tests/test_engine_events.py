@@ -74,9 +74,9 @@ TIMES = {"at", "seconds", "sequence", "job_id"}
 @pytest.mark.asyncio
 async def test_the_events_of_a_job_are_typed_and_in_order():
     """Each round starts, its agents end in name order, it is merged; the job starts first and stops last."""
-    outcome = await Engine([step, broken]).run("count", [Count(4)])
+    outcome = await Engine([step, broken], schedule="lockstep").run("count", [Count(4)])
     assert without_times(list(outcome.trace)) == [
-        ("JobStarted", "count", 1),
+        ("JobStarted", "count", 1, "lockstep"),
         ("RoundStarted", 0, 2),
         ("Activated", "step", 0, 1),
         ("ActivationFailed", "broken", 0, "ValueError", NO_GOOD, 1),

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from converge import Agent, Assertion, Fact, View, agent
+from converge.schedule import ScheduleName
 from tests.problems import folder, in_every_schedule, joined, needs, solve, table
 
 pytestmark = needs("graphs")
@@ -93,7 +94,7 @@ def listener(node: str) -> Agent:
     return listen
 
 
-def components(links: Sequence[Link], schedule: str) -> list[set[str]]:
+def components(links: Sequence[Link], schedule: ScheduleName) -> list[set[str]]:
     listeners = [listener(node) for node in nodes(links)]
     outcome = solve([both_ways, introduce, *listeners], links, schedule)
     members = defaultdict(set)
@@ -146,7 +147,7 @@ def walk(view: View) -> Iterator[Assertion]:
             yield Way(way.start, edge.end, length).because(way, edge)
 
 
-def distances(links: Iterable[Link], starts: Iterable[str], schedule: str) -> dict[tuple[str, str], int]:
+def distances(links: Iterable[Link], starts: Iterable[str], schedule: ScheduleName) -> dict[tuple[str, str], int]:
     outcome = solve([both_ways, stay, walk], [*links, *map(Start, starts)], schedule)
     ways = sorted(outcome.context.live(Way), key=lambda way: way.length, reverse=True)
     return {(way.start, way.end): way.length for way in ways}

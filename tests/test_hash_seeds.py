@@ -38,6 +38,10 @@ class Note(Fact):
     text: str
 
 
+class Total(Fact):
+    text: str
+
+
 @agent(reads=Signal, writes=Risk)
 def assess(view):
     for signal in view.new(Signal):
@@ -50,14 +54,15 @@ def note(view):
     return {Note(risk.name) for risk in view.new(Risk)}
 
 
-@agent(reads=[Live(Risk), Note], writes=Note)
+@agent(reads=[Live(Risk), Note], writes=Total)
 def count(view):
-    return Note(str(view.count(Risk)))
+    return Total(str(view.count(Risk)))
 
 
-@agent(reads=[Risk, Note], writes=Rank, when="settled")
+@agent(reads=[Risk, Note, Total], writes=Rank, when="settled")
 def rank(view):
-    return Rank(tuple(risk.name for risk in view.live(Risk)) + tuple(n.text for n in view.live(Note)))
+    texts = (note.text for kind in (Note, Total) for note in view.live(kind))
+    return Rank((*(risk.name for risk in view.live(Risk)), *texts))
 
 
 @agent(reads=[Note, Signal], invalidates=Signal)

@@ -10,8 +10,8 @@ from converge import Budget, Engine, Fact, Failure, Live, View, agent, id_of
 from converge.activation import seal
 from converge.agent import Agent
 from converge.errors import ForeignPremise, KindUnknown, WiringInvalid
-from converge.merge import fresh
 from converge.machine import Activation
+from converge.merge import fresh
 from converge.stop import StopReason, Unread
 from converge.trace import Activated, ActivationFailed, RoundMerged, RoundStarted, Warned
 from converge.wiring import Wiring
@@ -120,7 +120,7 @@ def test_a_round_is_a_barrier(plan, facts):
     rounds = [event.round for event in of_type(job, RoundStarted)]
     merged = [event.round for event in of_type(job, RoundMerged)]
     assert merged == [round + 1 for round in rounds]
-    assert len(rounds) == job.spend.rounds
+    assert len(set(rounds)) == job.spend.rounds
     assert sum(event.agents for event in of_type(job, RoundStarted)) == job.spend.activations
 
 
@@ -229,7 +229,7 @@ def test_two_settled_agents_that_read_each_other_both_run():
     def other(view):
         return North(1)
 
-    job = play([one, other])
+    job = play([one, other], allow_disputes=True)
     assert reason(job) is StopReason.FIXED_POINT
     assert {"one", "other"} == {name for name, _ in job.activations}
 
@@ -470,7 +470,7 @@ def test_no_budget_is_exceeded(plan, facts, budget):
     derived = len(job.context.facts) - 1 - len(facts)
     assert derived == job.spend.facts <= budget.facts
     assert sum(job.activations.values()) <= job.spend.activations <= budget.activations
-    assert len(of_type(job, RoundStarted)) == job.spend.rounds <= budget.rounds
+    assert len({event.round for event in of_type(job, RoundStarted)}) == job.spend.rounds <= budget.rounds
 
 
 @given(plans(), given_facts(), st.lists(budgets, min_size=1, max_size=4))

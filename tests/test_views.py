@@ -11,8 +11,8 @@ from converge import Conflict, Fact, Live, RootIntent, View, agent, id_of
 from converge.agent import Agent
 from converge.context import Context
 from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
-from converge.merge import premises
 from converge.machine import Activation
+from converge.merge import premises
 from converge.view import UNRESTRICTED
 from tests.jobs import KINDS, Number, agents_of, digests, plans, play
 from tests.jobs import premises as given_facts
