@@ -79,8 +79,12 @@ class Context:
         Older supports of it may cease to count then.
         """
         for since, index in self.supports.complete(source, read, wrote):
-            self.highest = max(self.highest, since)  # what fell is part of this round, even if nothing was added
+            self.reach(since)  # what fell is part of this round, even if nothing was added
             self.labelling.cease(index, since)
+
+    def reach(self, round: int) -> None:
+        """Note that a round is in use, though nothing may come to stand in it."""
+        self.highest = max(self.highest, round)
 
     def log(self, kind: Kind) -> KindLog:
         """Return the log of a kind, empty if nothing of it is known."""

@@ -287,9 +287,10 @@ class Machine:
         """Give again what lost evidence, else state what is violated; None where nobody has a use for either."""
         lost = self._losses()
         lost = {number: facts for number, facts in lost.items() if self._is_unoffered(number, facts)}
-        for number, facts in lost.items():
-            self.progress.offer(number, facts, self.context.highest + 1)
         if lost:
+            self.context.reach(self.context.highest + 1)
+            for number, facts in lost.items():
+                self.progress.offer(number, facts, self.context.highest)
             return Growth(0, 0, frozenset(), ())
         if not self._mends or self.progress.failing(required=True):
             return None

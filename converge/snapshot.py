@@ -187,6 +187,7 @@ def _advance(snapshot: Snapshot, watermark: Watermark) -> None:
     completed = -1 if before is None or before.source != watermark.source else before.wrote
     if watermark.wrote > completed:
         snapshot.context.complete(watermark.source, watermark.ran, watermark.wrote)
+    snapshot.context.reach(watermark.offered)
     snapshot.watermarks[watermark.source.agent] = watermark
 
 

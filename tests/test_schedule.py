@@ -85,6 +85,10 @@ def last_drawn(job: Play, one: Agent) -> set[str]:
     return {id_of(context.facts[support.fact]) for support in counted if support.source == number}
 
 
+def dead(job: Play) -> bool:
+    return any(job.view.dead(kind) for kind in KINDS)
+
+
 @given(plans(), given_facts())
 @settings(max_examples=50)
 def test_an_agent_that_has_nothing_new_to_read_is_not_activated(plan, facts):
@@ -97,7 +101,9 @@ def test_an_agent_that_has_nothing_new_to_read_is_not_activated(plan, facts):
         if not one.replacing and one.accepts is None:
             read = {kind for kind in one.reads if not isinstance(kind, Live)}
             grown = {job.rounds[id_of(fact)] for fact in job.view.facts() if type(fact) in read}
-            assert rounds == (sorted(grown) if one.reads else [0])
+            assert set(rounds) >= (grown if one.reads else {0})
+            # What was cited by nobody and lost a part is given again, when nothing else is new.
+            assert rounds == (sorted(grown) if one.reads else [0]) or (one.name.endswith("batch") and dead(job))
 
 
 @given(plans(), given_facts())
