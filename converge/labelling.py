@@ -74,6 +74,8 @@ class Labelling:
         fact, _, round, evidence = self._known.supports[index]
         if not isinstance(evidence, Given) and self._may_circle(fact, round, evidence, is_new_fact):
             self._unsettle(round)
+        if fact in self._marks or fact in self._marked:  # known in a lower round than it was marked in
+            self._unsettle(round)
         if self._since is None:
             return
         self._note(fact, round)
