@@ -73,6 +73,7 @@ class Frontier(_ByRound):
     """Each agent waits only for those that can still add to what it is about to read."""
 
     name = "frontier"
+    _on_a_circle = Lockstep()  # where a settled agent and those it can reach would wait for each other
 
     def ready(self, progress: Progress, newest: int) -> list[Ready]:
         """Return all whose next unread round nobody can add to any more."""
@@ -90,7 +91,7 @@ class Frontier(_ByRound):
                 if arrivals.get(place, inf) <= round:
                     continue
             found += [Ready(round, number) for number in numbers]
-        return sorted(found)
+        return sorted(found) or self._on_a_circle.ready(progress, newest)
 
     def waits(self, progress: Progress) -> bool:
         """Nothing waits: an effect is merged when it arrives."""

@@ -34,7 +34,7 @@ FactFiles = Annotated[
 ]
 Budgets = Annotated[
     list[str] | None,
-    typer.Option("--budget", metavar="NAME=VALUE", help="rounds, facts, activations or seconds. Repeatable."),
+    typer.Option("--budget", metavar="NAME=VALUE", help="rounds, facts, activations, seconds or churn. Repeatable."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the outcome and nothing else.")]
 
