@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from converge.agent import Agent
 from converge.effect import Effect, Emission
 from converge.errors import EvidenceInvalid, ForeignEmission, UndeclaredWrite
-from converge.fact import Assertion, Fact, Invalidation, Revision, id_of, identified, kind_of
+from converge.fact import REVISED, Assertion, Fact, Invalidation, Revision, id_of, identified, kind_of
 from converge.view import View
 
 
@@ -38,7 +38,7 @@ def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | 
     if isinstance(value, Assertion):
         return (value,)
     if isinstance(value, Revision):
-        marker = value.predecessor.invalidate(f"revised to {id_of(value.fact)}")
+        marker = value.predecessor.invalidate(REVISED + id_of(value.fact))
         return (value.fact, value.evidence or None), (marker, value.evidence or None)
     raise ForeignEmission(agent.name, value)
 

@@ -4,6 +4,7 @@ Two facts are equal when their ids are: the same kind and the same content in ca
 """
 
 __all__ = [
+    "REVISED",
     "Assertion",
     "Fact",
     "Failure",
@@ -115,6 +116,9 @@ class Assertion(NamedTuple):
 
     fact: Fact
     evidence: tuple[Fact, ...]
+
+
+REVISED = "revised to "  # how the reason of a revision's marker begins
 
 
 class Revision(NamedTuple):

@@ -16,8 +16,9 @@ import anyio
 import anyio.lowlevel
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from converge.command import Activate, Commit, Done
 from converge.errors import JobAbandoned, JobNotEntered
-from converge.machine import Activate, Commit, Done, Machine
+from converge.machine import Machine
 from converge.outcome import Outcome
 from converge.pool import Pool
 from converge.ports import Clock

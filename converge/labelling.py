@@ -6,27 +6,17 @@
 3. What arrives for a round that was worked through already takes the labels back to before it.
 """
 
-__all__ = ["Known", "Labelling"]
+__all__ = ["Labelling"]
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from converge.effect import Given
-from converge.fact import Fact, kind_of
-from converge.liveness import DEAD, DISPUTED, LIVE, label
-from converge.support import Supports
-
-
-class Known(Protocol):
-    """What labels are computed from."""
-
-    facts: list[Fact]
-    rounds: list[int]
-    supports: Supports
-
-    def members(self, given: Given) -> tuple[int, ...]:
-        """Return the positions an evidence node stands for."""
+from converge.fact import kind_of
+from converge.liveness import DEAD, LIVE
+from converge.part import Part
+from converge.reliance import Known, Reliance
 
 
 class Change(NamedTuple):
@@ -54,11 +44,7 @@ class Labelling:
         self._stirs: set[tuple[str, int]] = set()  # of those, what nobody has taken yet
         self._marks: dict[int, int] = {}  # marker -> its target
         self._marked: dict[int, list[int]] = {}  # target -> its markers
-        self._indexed = 0  # how many supports the next three know
-        self._uses: dict[int, list[int]] = {}  # fact -> supports that rest on it; evidence nodes as ~number
-        self._nodes: dict[int, int] = {}  # identity of an evidence node -> its number
-        self._members: list[tuple[int, ...]] = []  # node -> its facts
-        self._node_uses: list[list[int]] = []  # node -> supports that rest on it
+        self.reliance = Reliance(known)
 
     # --- what changes -------------------------------------------------------------------------------------------
 
@@ -153,15 +139,15 @@ class Labelling:
         self._advance(upto)
         rounds = self._known.rounds
         dead = (fact for fact, of in self._fallen.items() if of == DEAD and rounds[fact] <= upto)
-        return sorted({index for fact in dead for index in self.users(fact)})
+        return sorted({index for fact in dead for index in self.reliance.users(fact)})
 
     def without(self, kind: str, upto: int) -> dict[int, int]:
         """Return what all labels would be in a round if no fact of one kind had a support."""
         facts = self._known.facts
         visible = [fact for fact, round in enumerate(self._known.rounds) if round <= upto]
-        self._index()
+        self.reliance.update()
         barred = {fact for fact in visible if kind_of(facts[fact]).label == kind}
-        return {fact: verdict for fact, verdict, _ in _Part(self, upto, visible, barred).solve()}
+        return {fact: verdict for fact, verdict, _ in Part(self, upto, visible, barred).solve()}
 
     # --- bringing labels forward --------------------------------------------------------------------------------
 
@@ -181,12 +167,12 @@ class Labelling:
         return Change(-1, LIVE, self._known.supports.lowest(fact))
 
     def _advance(self, upto: int) -> None:
-        self._index()
+        self.reliance.update()
         if upto <= self._done:
             return
         for round in self._rounds[bisect_right(self._rounds, self._done) : bisect_right(self._rounds, upto)]:
             part = self._reached(self._events[round], round)
-            for fact, verdict, reason in _Part(self, round, part).solve():
+            for fact, verdict, reason in Part(self, round, part).solve():
                 self._record(fact, Change(round, verdict, reason))
             self._done = round
         self._done = upto
@@ -236,21 +222,13 @@ class Labelling:
 
     def _next(self, fact: int, round: int) -> Iterator[int]:
         supports = self._known.supports
-        for index in self.users(fact):
+        for index in self.reliance.users(fact):
             head = supports[index].fact
             if supports.counts(index, round) and (head in self._fallen or self._find(head, round).reason == index):
                 yield head
         target = self._marks.get(fact)
         if target is not None and self._known.rounds[target] <= round:
             yield target
-
-    def users(self, fact: int) -> Iterator[int]:
-        """Iterate over the supports that rest on a fact."""
-        for user in self._uses.get(fact, ()):
-            if user >= 0:
-                yield user
-            else:
-                yield from self._node_uses[~user]
 
     def _stands(self, fact: int, round: int) -> bool:
         """Whether a fact is plainly live: what proves it counts and is live, and every marker on it is dead."""
@@ -263,7 +241,7 @@ class Labelling:
         if any(rounds[marker] <= round and self.current(marker) != DEAD for marker in self._marked.get(fact, ())):
             return False
         if isinstance(evidence, Given):
-            return not self.weak(self.node(evidence))
+            return not self.reliance.members_among(self.reliance.node(evidence), (), self._fallen)
         # Evidence of the same effect may rest on this fact in turn.
         return all(rounds[cited] < round and cited not in self._fallen for cited in evidence)
 
@@ -273,18 +251,6 @@ class Labelling:
         """Return the label of a fact in the round that labels have been brought forward to."""
         return self._fallen.get(fact, LIVE)
 
-    def node(self, given: Given) -> int:
-        """Return the number of an evidence node."""
-        return self._nodes[id(given)]
-
-    def weak(self, node: int, among: Iterable[int] = ()) -> list[int]:
-        """Return the members of an evidence node that are not live or are among some facts, which ascend."""
-        members = self._members[node]
-        some = among if isinstance(among, Sequence) else tuple(among)
-        if len(members) < len(some) + len(self._fallen):
-            return [m for m in members if m in self._fallen or _holds(some, m)]
-        return [f for f in {*some, *self._fallen} if _holds(members, f)]
-
     def markers_on(self, fact: int, round: int) -> list[int]:
         """Return the markers on a fact that are known in a round."""
         return [marker for marker in self._marked.get(fact, ()) if self._known.rounds[marker] <= round]
@@ -293,6 +259,11 @@ class Labelling:
     def known(self) -> Known:
         """What labels are computed from."""
         return self._known
+
+    @property
+    def fallen_now(self) -> Mapping[int, int]:
+        """The labels of facts that are not live in the round that labels have been brought forward to."""
+        return self._fallen
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
@@ -313,34 +284,6 @@ class Labelling:
                 if support.round > self._known.rounds[support.fact]:
                     self._stir(support.fact, support.round)
 
-    def _index(self) -> None:
-        """Take in the supports that came since the last time, those last whose evidence is what was live in a round."""
-        supports, of_live = self._known.supports, []
-        new, self._indexed = range(self._indexed, len(supports)), len(supports)
-        for index in new:
-            evidence = supports[index].evidence
-            if isinstance(evidence, Given) and any(part.live for part in evidence.ranges):
-                of_live.append((max(part.upto for part in evidence.ranges), index))
-            else:
-                self._use(index)
-        for _, index in sorted(of_live):  # what was live in a round is known by what was used before it
-            self._use(index)
-
-    def _use(self, index: int) -> None:
-        evidence = self._known.supports[index].evidence
-        if not isinstance(evidence, Given):
-            for cited in evidence:
-                self._uses.setdefault(cited, []).append(index)
-            return
-        number = self._nodes.get(id(evidence))
-        if number is None:
-            number = self._nodes[id(evidence)] = len(self._members)
-            self._members.append(self._known.members(evidence))
-            self._node_uses.append([])
-            for member in self._members[number]:
-                self._uses.setdefault(member, []).append(~number)
-        self._node_uses[number].append(index)
-
     def _stir(self, fact: int, round: int) -> None:
         """Note a change to a fact that is known already, and to what it marks."""
         for touched in (fact, self._marks.get(fact)):
@@ -360,81 +303,3 @@ class Labelling:
         events.add(fact)
         if round <= self._done:
             self._go_back(round)
-
-
-class _Part:
-    """Some facts of a context to be labelled in a round while the others keep the labels they have."""
-
-    def __init__(self, labels: Labelling, round: int, facts: Sequence[int], barred: Iterable[int] = ()) -> None:
-        self._labels, self._known, self._round = labels, labels.known, round
-        self._facts, self._barred = facts, frozenset(barred)
-        self._number = {fact: number for number, fact in enumerate(facts)}
-        self._doubt = len(facts)  # stands for everything outside that is disputed
-        self._supports: list[tuple[int, Sequence[int]]] = [(self._doubt, ())]
-        self._origins = [-1]
-        self._markers = [(self._doubt, self._doubt)]
-        self._nodes: dict[int, int | None] = {}  # node -> its number here; None where it has a dead member
-
-    def solve(self) -> Iterator[tuple[int, int, int]]:
-        """Yield each fact with its label and the support that proves it, or -1."""
-        for fact in self._facts:
-            if not self._is_blocked(fact) and fact not in self._barred:
-                for index in self._known.supports.of(fact):
-                    if self._known.supports.counts(index, self._round):
-                        self._add(fact, index)
-        found = label(self._doubt + 1 + len(self._nodes), self._supports, self._markers)
-        for fact, number in self._number.items():
-            verdict = found.of[number]
-            yield fact, verdict, self._origins[found.reason[number]] if verdict == LIVE else -1
-
-    def _is_blocked(self, fact: int) -> bool:
-        """Whether a live marker outside marks a fact; other markers on it are taken in."""
-        for marker in self._labels.markers_on(fact, self._round):
-            if marker in self._number:
-                self._markers.append((self._number[marker], self._number[fact]))
-            elif self._labels.current(marker) == LIVE:
-                return True
-            elif self._labels.current(marker) == DISPUTED:
-                self._markers.append((self._doubt, self._number[fact]))
-        return False
-
-    def _add(self, fact: int, index: int) -> None:
-        evidence = self._known.supports[index].evidence
-        if isinstance(evidence, Given):
-            node = self._node(self._labels.node(evidence))
-            needs: tuple[int, ...] | None = None if node is None else (node,)
-        else:
-            needs = self._needs(evidence)
-        if needs is not None:
-            self._supports.append((self._number[fact], needs))
-            self._origins.append(index)
-
-    def _node(self, node: int) -> int | None:
-        if node not in self._nodes:
-            needs = self._needs(self._labels.weak(node, self._facts))
-            self._nodes[node] = None
-            if needs is not None:
-                self._nodes[node] = self._doubt + len(self._nodes)
-                self._supports.append((self._doubt + len(self._nodes), needs))
-                self._origins.append(-1)
-        return self._nodes[node]
-
-    def _needs(self, evidence: Iterable[int]) -> tuple[int, ...] | None:
-        """Return what of some evidence is to be labelled here, doubt included; None where part of it is dead."""
-        needs = set()
-        for cited in evidence:
-            number = self._number.get(cited)
-            if number is None:
-                current = self._labels.current(cited)
-                if current == DEAD:
-                    return None
-                if current == LIVE:
-                    continue
-                number = self._doubt
-            needs.add(number)
-        return tuple(needs)
-
-
-def _holds(ascending: Sequence[int], value: int) -> bool:
-    place = bisect_left(ascending, value)
-    return place < len(ascending) and ascending[place] == value

@@ -6,30 +6,24 @@
    violations are stated for those who mend them; only when neither wakes anybody is it over.
 """
 
-__all__ = ["Activate", "Activation", "Commit", "Done", "Machine"]
+__all__ = ["Machine"]
 
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from posixpath import basename
-from traceback import walk_tb
-from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from converge.agent import Agent
 from converge.churn import Churn
-from converge.effect import Effect, Emission
-from converge.errors import FactInvalid, ForeignPremise
-from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
+from converge.command import Activate, Activation, Commit, Done
+from converge.effect import Effect
+from converge.errors import ForeignPremise
+from converge.fact import Fact, Failure, Violation, kind_of
 from converge.intent import RootIntent
 from converge.invariant import Invariants
-from converge.kind import problems_of
 from converge.loss import losses
 from converge.merge import Growth, fresh, merge, premises
+from converge.mishap import described
 from converge.progress import Progress
-from converge.proof import path_between
 from converge.schedule import Ready, Schedule
 from converge.snapshot import Cycle, Snapshot
 from converge.stop import Stop, StopReason, Unread
@@ -41,49 +35,13 @@ from converge.trace import (
     JobStopped,
     RoundMerged,
     RoundStarted,
-    Warned,
 )
 from converge.verdict import verdict
 from converge.view import UNRESTRICTED, View
+from converge.warning import Warnings
 from converge.wiring import Wiring
 
-
-class Activation(NamedTuple):
-    """One run of an agent on one view. `number` is the agent's place in the wiring.
-
-    `error` is what its `accepts` raised: such an activation ends as failed without running.
-    """
-
-    number: int
-    agent: Agent
-    view: View
-    error: Exception | None = None
-
-
-class Done(NamedTuple):
-    """The one envelope an activation sends: its effect, or the error that left it without one."""
-
-    activation: Activation
-    effect: Effect | None
-    error: BaseException | None = None
-    seconds: float = 0.0
-    attempts: int = 1
-
-
-class Activate(NamedTuple):
-    """Command: run these. The machine is told when each is done."""
-
-    activations: tuple[Activation, ...]
-
-
-class Commit(NamedTuple):
-    """Command: make this cycle durable before anything else is asked."""
-
-    cycle: Cycle
-
-
 Command = Activate | Commit | Stop
-_TEXT_LIMIT = 4_000  # characters of an error kept in the trace
 
 
 class Machine:
@@ -106,7 +64,7 @@ class Machine:
         self._churn = Churn(self.context)
         self._mends = kind_of(Violation).label in wiring.readers
         self._first: Commit | None = None
-        self._warned = {event.agent or event.text for event in self.trace if isinstance(event, Warned)}
+        self._warnings = Warnings(self.context, self.trace)
         self._commits = job.cycles
         self._committed = self._lengths() if job.cycles else (1, 1, 0, 0)  # the intent is in the job's header
 
@@ -343,7 +301,9 @@ class Machine:
                 self._exhausted = ("facts",)
                 self.progress.wake_one(done.activation.number, effect.round)
                 continue
-            self._warn_unstable(done.activation, effect)
+            number = done.activation.number
+            ran, again = self.progress.watermarks[number].ran, self.progress.given_again(number)
+            self._warnings.if_unstable(done.activation.agent, effect, ran, again)
             merged.append(done)
             yield effect, self.schedule.writes(effect.round, newest)
 
@@ -361,8 +321,9 @@ class Machine:
         self.progress.completed(number, view.round, self.schedule.writes(view.round, newest))
         self.errors.pop(agent.name, None)
         self.trace.record(Activated, agent.name, view.round, len(done.effect.emissions), done.seconds)
-        self._warn_uncited(agent, done.effect)
-        self._warn_of_targets(agent, done.effect)
+        self._warnings.if_uncited(agent, done.effect)
+        self._warnings.if_self_defeating(agent, done.effect)
+        self._warnings.if_revised_twice(agent, done.effect)
 
     def _with_failures(self, growth: Growth, landed: list[Done], newest: int) -> Growth:
         for round, failed in groupby(
@@ -382,7 +343,7 @@ class Machine:
         error = type(done.error).__name__
         self.progress.failed(number, view.round)
         self.errors[agent.name] = done.error
-        text = _text(done.error) + _place(done.error, agent)
+        text = described(done.error, agent)
         self.trace.record(ActivationFailed, agent.name, view.round, error, text, done.attempts)
         return Failure(agent=agent.name, view=view.digest(), error=error)
 
@@ -393,58 +354,12 @@ class Machine:
         for round in sorted(rounds):
             self.trace.record(RoundMerged, now, round, facts[round], supports[round])
 
-    # --- warnings -----------------------------------------------------------------------------------------------
-
-    def _warn_uncited(self, agent: Agent, effect: Effect) -> None:
-        uncited = any(emission.evidence is None for emission in effect.emissions)
-        if agent.replacing or not uncited or agent.name in self._warned or self.context.size(effect.given) < 2:
-            return
-        self._warn(agent.name, "was given several facts and cited none: what it emits rests on all of them")
-
-    def _warn_unstable(self, activation: Activation, effect: Effect) -> None:
-        """Name an agent that draws a new conclusion from what it had read in full before (law 5)."""
-        number, agent, _, _ = activation
-        ran = self.progress.watermarks[number].ran
-        if ran < 0 or agent.replacing or f"unstable {agent.name}" in self._warned:
-            return
-        again = self.progress.given_again(number)
-        for emission in effect.emissions:
-            if emission.evidence and emission.fact_id not in self.context.position:
-                places = [self.context.position.get(cited, -1) for cited in emission.evidence]
-                if all(place >= 0 and self.context.rounds[place] <= ran and place not in again for place in places):
-                    self._warned.add(f"unstable {agent.name}")
-                    text = f"is unstable: it emits {emission.fact_id} because of facts that it had all read before"
-                    self._warn(agent.name, text + "; either the same view gives other facts, or it cites too little")
-                    return
-
-    def _warn_of_targets(self, agent: Agent, effect: Effect) -> None:
-        """Name an agent whose marker rests, in the end, on what it marks."""
-        if f"target {agent.name}" in self._warned:
-            return
-        for emission in effect.emissions:
-            path = self._path_to_target(emission)
-            if path:
-                self._warned.add(f"target {agent.name}")
-                said = " -> ".join(path)
-                self._warn(agent.name, f"invalidates what its own reason rests on, so both end as disputed: {said}")
-                return
-
-    def _path_to_target(self, emission: Emission) -> tuple[str, ...]:
-        if not isinstance(emission.fact, Invalidation) or not emission.evidence:
-            return ()
-        places = [self.context.position[cited] for cited in emission.evidence]
-        return path_between(self.context, places, self.context.position[emission.fact.target])
-
-    def _warn(self, agent: str, text: str) -> None:
-        self._warned.add(agent or text)
-        self.trace.record(Warned, agent, text)
-
     # --- the end ------------------------------------------------------------------------------------------------
 
     def _verdict(self) -> Stop:
         if self._exhausted:
             return Stop(StopReason.BUDGET, self._exhausted)
-        self._warn_empty_inputs()
+        self._warnings.if_empty(self.wiring.inputs)
         return verdict(self.context, self.trace, self.progress.failing(required=True), self.invariants)
 
     def _is_known(self, stop: Stop) -> bool:
@@ -452,13 +367,6 @@ class Machine:
         last = self.trace[-1] if self.trace else None
         same = isinstance(last, JobStopped) and last.text == str(stop)
         return same and self._lengths() == self._committed and not self.progress.moved
-
-    def _warn_empty_inputs(self) -> None:
-        for label in self.wiring.inputs:
-            log = self.context.kinds.get(label)
-            text = f"no fact of kind {label} was given and no agent writes it"
-            if (log is None or not log.rounds) and text not in self._warned:
-                self._warn("", text)
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
@@ -496,23 +404,3 @@ class Machine:
             self.wiring.known(fact)
             checked.append(fact)
         return checked
-
-
-def _text(error: BaseException) -> str:
-    """Return an error's text as something that can be written down, whatever a foreign library put into it."""
-    said = FactInvalid(error.title, problems_of(error)) if isinstance(error, ValidationError) else error
-    try:
-        text = str(said)
-    except Exception:
-        text = "an error whose text cannot be had"
-    return text.encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]
-
-
-def _place(error: BaseException, agent: Agent) -> str:
-    """Return where in the agent's own file an error came from, if it came from there."""
-    file = getattr(getattr(agent.run, "__code__", None), "co_filename", None)
-    frames = [frame for frame in walk_tb(error.__traceback__) if frame[0].f_code.co_filename == file]
-    if not frames:
-        return ""
-    frame, line = frames[-1]
-    return f" ({basename(str(file))}, line {line}, in {frame.f_code.co_name})"

@@ -20,11 +20,11 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from converge.activation import seal
 from converge.agent import Agent, Retry
+from converge.command import Activation, Done
 from converge.effect import Effect
 from converge.errors import AgentTimeout, ForeignEmission, TooManyEmissions
 from converge.fact import Assertion, Fact, Revision
 from converge.isolation import Isolated
-from converge.machine import Activation, Done
 from converge.ports import Clock
 from converge.view import View
 

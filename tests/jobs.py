@@ -31,12 +31,13 @@ from hypothesis import strategies as st
 
 from converge.activation import seal
 from converge.agent import Agent, Live, agent
+from converge.command import Activate, Activation, Commit, Done
 from converge.context import Context
 from converge.effect import Effect
 from converge.fact import Assertion, Fact, id_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants
-from converge.machine import Activate, Activation, Commit, Done, Machine
+from converge.machine import Machine
 from converge.ports import JobHeader, StoredJob
 from converge.schedule import schedule_named
 from converge.snapshot import Snapshot, restore

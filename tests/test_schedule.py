@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from converge import Budget, Engine, Fact, Failure, Live, View, agent, id_of
 from converge.activation import seal
 from converge.agent import Agent
+from converge.command import Activation
 from converge.errors import ForeignPremise, KindUnknown, WiringInvalid
-from converge.machine import Activation
 from converge.merge import fresh
 from converge.stop import StopReason, Unread
 from converge.trace import Activated, ActivationFailed, RoundMerged, RoundStarted, Warned

@@ -83,8 +83,8 @@ def test_of_several_reasons_the_first_in_precedence_is_the_stop(against):
         ("invariant", "a constraint of the root intent does not hold: never: it never holds"),
         (
             "contested",
-            "facts that contest each other are live: Claim 'a' has 2 live facts: "
-            "Claim(about='a', n=1) (given) against Claim(about='a', n=2) (given)",
+            "facts that contest each other are live: Claim 'a' has 2 live facts: Claim(about='a', n=1) (given) against "
+            "Claim(about='a', n=2) (given)",
         ),
         ("unaccepted", "a success criterion of the root intent is not met: never: it never holds"),
         ("fixed_point", "fixed point: no agent would add anything"),

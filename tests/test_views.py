@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from converge import Conflict, Fact, Live, RootIntent, View, agent, id_of
 from converge.agent import Agent
+from converge.command import Activation
 from converge.context import Context
 from converge.errors import KeyContested, NonMonotoneRead, UndeclaredRead
-from converge.machine import Activation
 from converge.merge import premises
 from converge.view import UNRESTRICTED
 from tests.jobs import KINDS, Number, agents_of, digests, plans, play

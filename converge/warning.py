@@ -1,0 +1,103 @@
+"""Warnings: what is allowed and probably not meant. Each is said once in the life of a job."""
+
+__all__ = ["Warnings"]
+
+from collections.abc import Container, Iterable
+
+from converge.agent import Agent
+from converge.context import Context
+from converge.effect import Effect, Emission
+from converge.fact import REVISED, Invalidation
+from converge.proof import path_between
+from converge.trace import Trace, Warned
+
+_UNCITED = "was given several facts and cited none: what it emits rests on all of them"
+_UNSTABLE = "is unstable: "
+_SELF_DEFEATING = "invalidates what its own reason rests on, so both may end as disputed: "
+
+
+class Warnings:
+    """Looks at what agents emit and writes into the trace what its author should know."""
+
+    def __init__(self, context: Context, trace: Trace) -> None:
+        self._context, self._trace = context, trace
+        events = [event for event in trace if isinstance(event, Warned)]
+        self._said = {(event.agent, start) for event in events for start in _STARTS if event.text.startswith(start)}
+        self._said |= {(event.agent, event.text) for event in events if not event.agent}
+
+    def if_uncited(self, agent: Agent, effect: Effect) -> None:
+        """Name an agent that leaves open which of several facts its conclusions rest on."""
+        uncited = any(emission.evidence is None for emission in effect.emissions)
+        if uncited and not agent.replacing and self._context.size(effect.given) > 1:
+            self._say(agent.name, _UNCITED)
+
+    def if_unstable(self, agent: Agent, effect: Effect, ran: int, again: Container[int]) -> None:
+        """Name an agent that draws new conclusions from what it had read in full by round `ran`; before a merge.
+
+        What it is given `again` counts as new.
+        """
+        if ran < 0 or agent.replacing or (agent.name, _UNSTABLE) in self._said:
+            return
+        for emission in effect.emissions:
+            if emission.fact_id not in self._context.position and self._was_read(emission, ran, again):
+                text = f"it emits {emission.fact_id} because of facts that it had all read before"
+                self._say(agent.name, _UNSTABLE, text + "; the same view gives other facts, or it cites too little")
+
+    def if_revised_twice(self, agent: Agent, effect: Effect) -> None:
+        """Name an agent that puts two facts in the place of one, for the same reason; after a merge."""
+        for emission in effect.emissions:
+            if isinstance(emission.fact, Invalidation) and _is_revision(emission.fact):
+                target = self._context.position[emission.fact.target]
+                if self._is_revised_twice(agent, emission, target):
+                    text = f"it revised {emission.fact.target} for one reason to facts that contest each other"
+                    self._say(agent.name, _UNSTABLE, text)
+
+    def if_self_defeating(self, agent: Agent, effect: Effect) -> None:
+        """Name an agent whose marker rests, in the end, on what it marks; after a merge."""
+        if (agent.name, _SELF_DEFEATING) in self._said:
+            return
+        for emission in effect.emissions:
+            if path := self._path_to_target(emission):
+                self._say(agent.name, _SELF_DEFEATING, " -> ".join(path))
+
+    def if_empty(self, inputs: Iterable[str]) -> None:
+        """Name kinds that agents wait for in vain."""
+        for label in inputs:
+            log = self._context.kinds.get(label)
+            if log is None or not log.rounds:
+                self._say("", f"no fact of kind {label} was given and no agent writes it")
+
+    def _was_read(self, emission: Emission, ran: int, again: Container[int]) -> bool:
+        places = [self._context.position.get(cited, -1) for cited in emission.evidence or ()]
+        known = (place >= 0 and place not in again and self._context.rounds[place] <= ran for place in places)
+        return bool(places) and all(known)
+
+    def _is_revised_twice(self, agent: Agent, emission: Emission, target: int) -> bool:
+        context = self._context
+        number = context.supports.number(agent.source)
+        evidence = tuple(sorted({context.position[cited] for cited in emission.evidence or ()}))
+        found = {
+            marker
+            for marker in context.labelling.markers_on(target, context.highest)
+            if _is_revision(context.facts[marker])
+            and any((one.source, one.evidence) == (number, evidence) for one in context.supports_of(marker))
+        }
+        return len(found) > 1
+
+    def _path_to_target(self, emission: Emission) -> tuple[str, ...]:
+        if not isinstance(emission.fact, Invalidation) or not emission.evidence:
+            return ()
+        places = [self._context.position[cited] for cited in emission.evidence]
+        return path_between(self._context, places, self._context.position[emission.fact.target])
+
+    def _say(self, agent: str, start: str, rest: str = "") -> None:
+        if (agent, start) not in self._said:
+            self._said.add((agent, start))
+            self._trace.record(Warned, agent, start + rest)
+
+
+_STARTS = (_UNCITED, _UNSTABLE, _SELF_DEFEATING)
+
+
+def _is_revision(fact: object) -> bool:
+    return isinstance(fact, Invalidation) and fact.reason.startswith(REVISED)
