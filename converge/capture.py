@@ -7,13 +7,14 @@ calls the activation has made before. A call that is captured is not made again.
 __all__ = ["Captures", "Question", "digest_of_arguments"]
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from converge.errors import CaptureInvalid
+from converge.fact import Fact, id_of
 
 
 class Question(NamedTuple):
@@ -59,9 +60,10 @@ class Captures:
     def record(self, question: Question, value: object) -> Any:
         """Capture what a call returned; return it as it will be read back. Raises CaptureInvalid."""
         try:
-            text = to_json(value).decode()
+            text = json.dumps(to_jsonable_python(value), allow_nan=False, ensure_ascii=False)
+            text.encode()  # half of a character is no text
         except (PydanticSerializationError, ValueError) as error:
-            raise CaptureInvalid(question.agent, question.name, str(error)) from error
+            raise CaptureInvalid(question.agent, question.name, f"what it returned is no JSON data: {error}") from error
         self.restore(question, text)
         return self.answer(question)
 
@@ -74,9 +76,23 @@ class Captures:
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:
-    """Return a digest of a call's arguments by their JSON. Raises ValueError for what JSON cannot hold."""
+    """Return a digest of a call's arguments by content; a fact stands for its id. Raises ValueError for a foreign one."""
+    return blake2b(_encoded(arguments).encode(), digest_size=16).hexdigest()
+
+
+def _encoded(value: object) -> str:
+    if isinstance(value, Fact):
+        return f"fact {id_of(value)}"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(sorted(f"{_encoded(key)}:{_encoded(item)}" for key, item in value.items())) + "}"
+    if isinstance(value, Set):
+        return "set(" + ",".join(sorted(map(_encoded, value))) + ")"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_encoded, value)) + "]"
+    if isinstance(value, Iterator):
+        raise ValueError(f"{value!r:.80} could be read only once")
     try:
-        text = json.dumps(to_jsonable_python(arguments), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        plain = to_jsonable_python(value)
     except PydanticSerializationError as error:
         raise ValueError(str(error)) from error
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return json.dumps(plain, sort_keys=True, allow_nan=False)

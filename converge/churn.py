@@ -25,10 +25,6 @@ class Churn:
         self._signature = 0  # of the set of live facts, but for those that never changed
         self._entered: dict[int, list[int]] = {0: [0]}  # signature -> the rounds in which its set was entered
 
-    def reset(self) -> None:
-        """Begin a new count: something came from outside."""
-        self._looked = None
-
     def found(self, closed: int, allowed: int) -> tuple[str, ...]:
         """Return facts of a loop by id, once a set was entered again more often than allowed; else nothing."""
         labelling = self._context.labelling

@@ -353,7 +353,7 @@ class CaptureInvalid(AuthorError, TypeError):
     """Raised for a call that cannot be captured."""
 
     def __init__(self, agent: str, name: str, reason: str) -> None:
-        super().__init__(f"agent {agent}, capture {name!r}: {reason}; arguments and result must be JSON data")
+        super().__init__(f"agent {agent}, capture {name!r}: {reason}")
 
 
 class CaptureMissing(AuthorError, LookupError):

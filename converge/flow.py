@@ -42,14 +42,14 @@ class Flow:
             shape = (_reads(agent), _touches(agent, fails), agent.replacing, agent.settled)
             shapes.setdefault(shape, []).append(number)
         declared = [(reads, touches) for reads, touches, _, _ in shapes]
-        wide, narrow = _Cones(declared, own=True), _Cones(declared, own=False)
+        wide, self._cones = _Cones(declared, own=True), _Cones(declared, own=False)
         self.groups = tuple(
             Group(
                 members=tuple(members),
                 reads=reads,
                 touches=touches,
                 minds=wide.of(reads) if replaces else reads,
-                waits_for=narrow.of(reads) if replaces else reads,
+                waits_for=self._cones.of(reads) if replaces else reads,
                 replaces=replaces,
                 settled=settled,
             )
@@ -110,6 +110,17 @@ class Flow:
                     return tuple(self.groups[step].members[0] for step in path)
         return ()
 
+    def handed(self, one: int, other: int) -> tuple[str, list[tuple[int, str]]]:
+        """Return what one agent touches that another waits for, and by whom it becomes what that one reads.
+
+        The way is a shortest one: agents by number, each with what it touches in turn; empty where it is read itself.
+        """
+        group, reader = self.groups[self.group_of[one]], self.groups[self.group_of[other]]
+        handed = sorted((group.touches & reader.waits_for) - {_FAILURE})
+        ways = {touched: self._cones.way(reader.reads, touched) if reader.replaces else [] for touched in handed}
+        touched = min(handed, key=lambda touched: len(ways[touched]))
+        return touched, [(self.groups[place].members[0], touches) for place, touches in ways[touched]]
+
     def strata(self) -> list[int]:
         """Return per agent its stratum: one above all that it must find complete, at least that of what it reads."""
         circles = _components(self._strict)
@@ -150,30 +161,52 @@ class _Cones:
     def __init__(self, shapes: Sequence[tuple[frozenset[str], frozenset[str]]], *, own: bool) -> None:
         self._shapes, self._own = shapes, own
         self._touching = _index((place, touches) for place, (_, touches) in enumerate(shapes))
-        self._known: dict[frozenset[str], frozenset[str]] = {}
+        self._known: dict[frozenset[str], dict[str, tuple[int, str] | None]] = {}
 
     def of(self, reads: frozenset[str]) -> frozenset[str]:
         """Return the kinds, and the markers on kinds, that can change what is live of `reads`."""
+        return frozenset(self._of(reads))
+
+    def way(self, reads: frozenset[str], item: str) -> list[tuple[int, str]]:
+        """Return through which shapes an item changes what is live of `reads`, each with what it touches."""
+        way = []
+        step = self._of(reads)[item]
+        while step is not None:
+            way.append(step)
+            step = self._of(reads)[step[1]]
+        return way
+
+    def _of(self, reads: frozenset[str]) -> dict[str, tuple[int, str] | None]:
         if reads not in self._known:
-            self._known[reads] = frozenset(self._spread(reads))
+            self._known[reads] = self._spread(reads)
         return self._known[reads]
 
-    def _spread(self, reads: frozenset[str]) -> set[str]:
-        found: set[str] = set()
-        front = [item for label in reads for item in (label, f"!{label}")]
-        while front:
-            item = front.pop()
-            if item in found:
-                continue
-            found.add(item)
+    def _spread(self, reads: frozenset[str]) -> dict[str, tuple[int, str] | None]:
+        """Return what can change `reads`, each with the shape that hands it on and what that touches; breadth first."""
+        found: dict[str, tuple[int, str] | None] = dict.fromkeys(_with_markers(sorted(reads)))
+        front = list(found)
+        for item in front:
+            steps = [*self._next(item)]
             if item.startswith("!"):
-                front.append(f"!{_MARKER}")  # a marker may be marked in turn
-            for place in self._touching.get(item, ()):
-                read, touches = self._shapes[place]
-                stated = {label for label in touches if label[0] != "!" and label not in (_FAILURE, _MARKER)}
-                rests_on = read | stated if self._own else read
-                front += [more for label in rests_on for more in (label, f"!{label}")]
+                steps.append((f"!{_MARKER}", found[item]))  # a marker may be marked in turn
+            for more, step in steps:
+                if more not in found:
+                    found[more] = step
+                    front.append(more)
         return found
+
+    def _next(self, item: str) -> Iterator[tuple[str, tuple[int, str] | None]]:
+        if item == _FAILURE:  # it is stated without evidence: nothing else can change it
+            return
+        for place in self._touching.get(item, ()):
+            rests_on, touches = self._shapes[place]
+            if self._own:
+                rests_on |= {label for label in touches if label[0] != "!" and label not in (_FAILURE, _MARKER)}
+            yield from ((more, (place, item)) for more in _with_markers(sorted(rests_on)))
+
+
+def _with_markers(labels: Iterable[str]) -> list[str]:
+    return [item for label in labels for item in (label, f"!{label}")]
 
 
 def _reads(agent: Agent) -> frozenset[str]:

@@ -32,6 +32,7 @@ class Labelling:
 
     def __init__(self, known: Known) -> None:
         self._known = known
+        self.notes = 0  # how many changes were noted
         self._since: int | None = None  # the first round in which something may not be live
         self._events: dict[int, set[int]] = {}  # round -> the facts whose supports or markers it changed
         self._rounds: list[int] = []  # of the events, ascending
@@ -68,7 +69,7 @@ class Labelling:
         if not is_new_fact:
             for other in self._known.supports.of(fact):  # a lower round can change what holds in the later ones
                 if (later := self._known.supports[other].round) > round:
-                    self._note(fact, later)
+                    self._stir(fact, later)
             self._stir(fact, round)
 
     def cease(self, index: int, round: int) -> None:
@@ -301,5 +302,6 @@ class Labelling:
             events = self._events[round] = set()
             insort(self._rounds, round)
         events.add(fact)
+        self.notes += 1
         if round <= self._done:
             self._go_back(round)

@@ -14,7 +14,7 @@ from converge.agent import Agent
 from converge.capture import Captures
 from converge.context import Context
 from converge.effect import Given
-from converge.fact import kind_of
+from converge.fact import id_of, kind_of
 from converge.liveness import DEAD, LIVE
 from converge.snapshot import Watermark
 from converge.support import Support
@@ -35,9 +35,10 @@ def losses(
     for index in context.labelling.weakened(context.highest):
         support = context.supports[index]
         number, agent, mended = concerned.get(support.source, (-1, None, -1))
-        if agent is None or not (isinstance(support.evidence, Given) or captures.has_asked(agent.name)):
+        if agent is None:
             continue
-        if _is_lost(context, support, mended):
+        forgets = isinstance(support.evidence, Given) or captures.has_asked(agent.name)
+        if (forgets or _cites_join(context, support)) and _is_lost(context, support, mended):
             found.setdefault(number, set()).update(_rest(context, support, agent.reader.reads or {}))
     return {number: frozenset(rest) for number, rest in found.items() if rest}
 
@@ -55,4 +56,19 @@ def _rest(context: Context, support: Support, reads: Mapping[str, bool]) -> set[
     evidence = [cited for cited in context.evidence_of(support) if kind_of(context.facts[cited]).label in reads]
     before = context.supports.read_before(support)
     new = [cited for cited in evidence if context.rounds[cited] > before]
-    return {cited for cited in new or evidence if context.label(cited, context.highest) == LIVE}
+    rest = {cited for cited in new or evidence if context.label(cited, context.highest) == LIVE}
+    for cited in evidence:  # where a part of a join fell, the join of the other facts is another one
+        if context.label(cited, context.highest) == DEAD and kind_of(context.facts[cited]).policy == "join":
+            rest |= _of_one_key(context, cited)
+    return rest
+
+
+def _cites_join(context: Context, support: Support) -> bool:
+    return any(kind_of(context.facts[cited]).policy == "join" for cited in context.evidence_of(support))
+
+
+def _of_one_key(context: Context, fact: int) -> set[int]:
+    kind = kind_of(context.facts[fact])
+    about = context.log(kind).keys[kind.key_of(context.facts[fact])]
+    places = (context.position[id_of(other)] for other in about)
+    return {place for place in places if context.label(place, context.highest) == LIVE}

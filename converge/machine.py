@@ -62,6 +62,7 @@ class Machine:
         self._refusals: dict[int, Exception] = {}  # what an agent's `accepts` raised
         self._exhausted: tuple[str, ...] = ()
         self._churn = Churn(self.context)
+        self._stated = (0, 0)  # how much was known when violations were last stated
         self._mends = kind_of(Violation).label in wiring.readers
         self._first: Commit | None = None
         self._warnings = Warnings(self.context, self.trace)
@@ -164,9 +165,10 @@ class Machine:
         doubtful = [agent.name for agent in self.wiring.agents if agent.replacing or agent.accepts is not None]
         if streamed and doubtful:
             found.append(f"it ran as a stream, and these agents are not monotone: {', '.join(doubtful)}")
-        by_count = {"activations", "facts", "churn"} & set(self.stop.detail[:1] if self.stop else ())
-        if by_count and self.schedule.name != "lockstep":
-            found.append(f"who got the last of the budget of {by_count.pop()} is timing under {self.schedule.name}")
+        limit = self.stop.detail[0] if self.stop and self.stop.reason is StopReason.BUDGET else ""
+        resumed = any(isinstance(event, JobResumed) for event in self.trace)  # then rounds may have been left out
+        if self.schedule.name != "lockstep" and (limit in ("activations", "facts", "churn") or (limit and resumed)):
+            found.append(f"its budget of {limit} ended it: how far each agent had come by then is timing")
         return tuple(found)
 
     # --- starting -----------------------------------------------------------------------------------------------
@@ -253,9 +255,13 @@ class Machine:
             return Growth(0, 0, frozenset(), ())
         if not self._mends or self.progress.failing(required=True):
             return None
+        known = len(self.context.supports), self.context.labelling.notes
+        if known == self._stated:  # nobody has added anything since: to say it in other words changes nothing
+            return None
         found = [Violation(breach.invariant, breach.text) for breach in self.invariants.violations(self.view())]
         growth = premises(self.context, found, self.context.highest + 1)
         self._wake(growth)
+        self._stated = len(self.context.supports), self.context.labelling.notes
         return growth or None
 
     def _losses(self) -> dict[int, frozenset[int]]:

@@ -112,10 +112,13 @@ class Pool:
         raise AssertionError("tenacity ends a loop by returning or raising")
 
     async def _attempt(self, agent: Agent, view: View) -> Effect:
-        if agent.timeout is None:  # a deadline scope costs more than a whole activation: only for those who ask
-            emitted = await self._emitted(agent, view)
-        else:
-            emitted = await self._emitted_in_time(agent, view, agent.timeout)
+        try:
+            if agent.timeout is None:  # a deadline scope costs more than a whole activation: only for those who ask
+                emitted = await self._emitted(agent, view)
+            else:
+                emitted = await self._emitted_in_time(agent, view, agent.timeout)
+        finally:
+            view.close()
         effect = seal(agent, view, emitted)
         self._check(view, effect)
         return effect

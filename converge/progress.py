@@ -199,8 +199,9 @@ class Progress:
 
     def view(self, number: int, round: int) -> View:
         """Return an agent's view of a round."""
-        reader, ran = self.wiring.agents[number].reader, self.watermarks[number].ran
-        return self.view_type(self._context, round, reader, ran, self._again.get(number, _NOTHING), self._captures)
+        reader, watermark = self.wiring.agents[number].reader, self.watermarks[number]
+        again, mends = self._again.get(number, _NOTHING), watermark.offered == round
+        return self.view_type(self._context, round, reader, watermark.ran, again, self._captures, mends=mends)
 
     def completed(self, number: int, round: int, wrote: int) -> None:
         """Note a completed activation that read `round`."""

@@ -1,6 +1,6 @@
 """A proof: why a fact holds, down to what was given from outside."""
 
-__all__ = ["Proof", "path_between", "prove"]
+__all__ = ["Proof", "joined", "path_between", "prove"]
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -83,6 +83,11 @@ def prove(context: Context, fact: Fact, upto: int) -> Proof:
         because = reasons.setdefault(id(support.evidence), tuple(proofs[rests_on] for rests_on in evidence))
         proofs[place] = Proof(context.facts[place], author, support.round, because)
     return proofs[position]
+
+
+def joined(members: Sequence[Proof], fact: Fact) -> Proof:
+    """Return the proof of a join that is no fact itself: it rests on the facts it was made of."""
+    return Proof(fact, "join", max(proof.round for proof in members), tuple(members))
 
 
 def path_between(context: Context, evidence: Sequence[int], target: int) -> tuple[str, ...]:

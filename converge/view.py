@@ -21,7 +21,7 @@ from converge.join import least_upper_bound
 from converge.kind import Kind
 from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.log import KindLog
-from converge.proof import Proof, prove
+from converge.proof import Proof, joined, prove
 
 F = TypeVar("F", bound=Fact)
 _ANY: Any = object()
@@ -66,6 +66,7 @@ class View:
         "_captures",
         "_context",
         "_lubs",
+        "_mends",
         "_picks",
         "_ranges",
         "_reader",
@@ -80,9 +81,12 @@ class View:
         after: int = -1,
         again: frozenset[int] = _NOTHING,
         captures: Captures | None = None,
+        *,
+        mends: bool = False,
     ) -> None:
         self._context, self._reader, self._after = context, reader, after
-        self._again, self._captures = again, captures
+        # Labels are certain in the round that something is given again in, and to an ordinary agent in no other.
+        self._again, self._captures, self._mends = again, captures, mends and bool(again)
         self.round = round
         self._ranges: list[Range] = []
         self._picks: list[int] = []
@@ -117,7 +121,8 @@ class View:
         if self._joins(kind):
             return self._joined(kind, self._by_key(kind, key))
         if key is not _ANY:
-            return self._pick(self._about(kind, key))
+            facts = self._about(kind, key)
+            return self._pick(fact for fact in facts if not self._mends or self._is(fact, LIVE))
         return self._between(kind, -1)
 
     def get(self, kind: type[F], key: Any) -> F | None:
@@ -169,7 +174,7 @@ class View:
     def revived(self, kind: type[F]) -> tuple[F, ...]:
         """Return the facts of a kind that were not live when this agent last completed, and are now."""
         self._declared_live(kind, "revived")
-        return tuple(fact for fact in self._seen(kind) if not self._was_live(fact) and self._is(fact, LIVE))
+        return self._pick(fact for fact in self._seen(kind) if not self._was_live(fact) and self._is(fact, LIVE))
 
     def absent(self, kind: type[F], key: Any = _ANY) -> bool:
         """Whether no live fact of a kind, or of one key, is known."""
@@ -188,7 +193,7 @@ class View:
         """Return the live fact for which `by` is greatest, or None; of equals the one with the smallest id."""
         self._declared_live(kind, "best")
         if self._joins(kind):
-            return max(self.live(kind), key=by, default=None)
+            return self._best_join(kind, by)
         facts = [fact for fact in self._everything(kind) if self._is(fact, LIVE)]
         best = max(facts, key=by, default=None)  # max keeps the first of equals, and facts come in id order
         return None if best is None else self._pick((best,))[0]
@@ -203,7 +208,7 @@ class View:
         """
         captures = self._captures
         if captures is None:
-            raise CaptureInvalid(self._reader.agent, name, "only the view of a running activation captures")
+            raise CaptureInvalid(self._reader.agent, name, "only the view of an activation that is running captures")
         question = self._question(name, arguments)
         if captures.knows(question):
             return captures.answer(question)
@@ -222,7 +227,12 @@ class View:
 
     def fresh(self) -> "View":
         """Return the same view with nothing asked yet: each attempt of an activation has its own evidence."""
-        return type(self)(self._context, self.round, self._reader, self._after, self._again, self._captures)
+        given = self._context, self.round, self._reader, self._after, self._again, self._captures
+        return type(self)(*given, mends=self._mends)
+
+    def close(self) -> None:
+        """End the activation: from now on the view can be read and captures nothing."""
+        self._captures = None
 
     def cited(self, evidence: Iterable[Fact]) -> Iterator[str]:
         """Yield the ids that some facts stand for: citing a join of several facts cites these."""
@@ -265,6 +275,10 @@ class View:
     def why(self, fact: Fact) -> Proof:
         """Return a proof of a live fact, down to given facts. Raises FactNotLive."""
         self._unrestricted("why")
+        if _is_fact(fact) and id_of(fact) not in self._context.position and self._joins(type(fact)):
+            members = self._by_key(type(fact), live=True).get(kind_of(fact).key_of(fact), [])
+            if members and least_upper_bound(members) == fact:
+                return joined([prove(self._context, member, self.round) for member in members], fact)
         return prove(self._context, fact, self.round)
 
     def knows(self, fact_id: str) -> bool:
@@ -304,7 +318,7 @@ class View:
         return self._log(kind).between(-1, self.round)  # type: ignore[return-value]  # a log holds its own kind
 
     def _between(self, kind: type[F], after: int) -> tuple[F, ...]:
-        if self._again and after < 0:  # what rested on the fallen is to be concluded without them
+        if self._mends and after < 0:  # what rested on the fallen is to be concluded without them
             return self._live(kind)
         facts = self._log(kind).between(after, self.round)
         # What reads liveness may be shown fallen facts; its conclusions must not rest on them.
@@ -323,7 +337,7 @@ class View:
 
     def _seen(self, kind: type[F]) -> tuple[F, ...]:
         """Return what was known of a kind when this agent last completed."""
-        return self._pick(self._log(kind).between(-1, self._after)) if self._after >= 0 else ()  # type: ignore[arg-type]
+        return self._log(kind).between(-1, self._after) if self._after >= 0 else ()  # type: ignore[return-value]
 
     def _was_live(self, fact: Fact) -> bool:
         return self._context.label(self._position(fact), self._after) == LIVE
@@ -354,7 +368,7 @@ class View:
             facts = list(self._about(kind, key))
             before = [fact for fact in facts if self._context.rounds[self._position(fact)] <= self._after]
             if key in again:
-                found[key] = [fact for fact in facts if self._is(fact, LIVE)]
+                found[key] = [fact for fact in facts if not self._mends or self._is(fact, LIVE)]
             elif not before or least_upper_bound(before) != least_upper_bound(facts):
                 found[key] = facts
         return found
@@ -371,12 +385,21 @@ class View:
             found.append(lub)
         return tuple(sorted(found, key=id_of))
 
+    def _best_join(self, kind: type[F], by: Callable[[F], Any]) -> F | None:
+        by_key = self._by_key(kind, live=True)
+        lubs = sorted(map(least_upper_bound, by_key.values()), key=id_of)
+        best = max(lubs, key=by, default=None)
+        if best is None:
+            return None
+        key = kind_of(kind).key_of(best)
+        return self._joined(kind, {key: by_key[key]})[0]
+
     def _question(self, name: str, arguments: tuple[Any, ...]) -> Question:
         source = self._reader.source
         try:
             asked = digest_of_arguments(arguments) if arguments else f"view {self.digest()}"
         except ValueError as error:
-            raise CaptureInvalid(source.agent, name, str(error)) from error
+            raise CaptureInvalid(source.agent, name, f"an argument is no JSON data: {error}") from error
         question = Question(source.agent, source.version, name, asked)
         nth = self._asked[question] = self._asked.get(question, -1) + 1
         return question._replace(nth=nth)
@@ -392,9 +415,11 @@ class View:
         return tuple(sorted(facts, key=id_of))  # type: ignore[arg-type]
 
     def _pick(self, facts: Iterable[F]) -> tuple[F, ...]:
+        """Note single facts as given; of what is read with its liveness, only those that hold."""
         facts = tuple(facts)
         if self._reader.reads is not None:
-            self._picks.extend(map(self._position, facts))
+            held = (fact for fact in facts if not self._reads_liveness(type(fact)) or self._is(fact, LIVE))
+            self._picks.extend(map(self._position, held))
         return facts
 
     def _note(self, part: Range) -> None:
@@ -417,6 +442,10 @@ class View:
         if not part.live or not (gone := self._gone(part.kind)):
             return True
         return any(self._position(fact) not in gone for fact in log.between(part.after, part.upto))
+
+
+def _is_fact(value: object) -> bool:
+    return isinstance(value, Fact)
 
 
 def _key(kind: Kind, key: Any) -> Any:

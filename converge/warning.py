@@ -38,8 +38,13 @@ class Warnings:
         """
         if ran < 0 or agent.replacing or (agent.name, _UNSTABLE) in self._said:
             return
+        about = {one.fact.reason: one.fact.target for one in effect.emissions if isinstance(one.fact, Invalidation)}
         for emission in effect.emissions:
-            if emission.fact_id not in self._context.position and self._was_read(emission, ran, again):
+            fact = emission.fact
+            target = fact.target if isinstance(fact, Invalidation) else about.get(REVISED + emission.fact_id)
+            known = emission.fact_id in self._context.position or not emission.evidence
+            read = (*(emission.evidence or ()), *((target,) if target else ()))
+            if not known and self._were_read(read, ran, again):
                 text = f"it emits {emission.fact_id} because of facts that it had all read before"
                 self._say(agent.name, _UNSTABLE, text + "; the same view gives other facts, or it cites too little")
 
@@ -67,10 +72,9 @@ class Warnings:
             if log is None or not log.rounds:
                 self._say("", f"no fact of kind {label} was given and no agent writes it")
 
-    def _was_read(self, emission: Emission, ran: int, again: Container[int]) -> bool:
-        places = [self._context.position.get(cited, -1) for cited in emission.evidence or ()]
-        known = (place >= 0 and place not in again and self._context.rounds[place] <= ran for place in places)
-        return bool(places) and all(known)
+    def _were_read(self, ids: Iterable[str], ran: int, again: Container[int]) -> bool:
+        places = (self._context.position.get(fact_id, -1) for fact_id in ids)
+        return all(place >= 0 and place not in again and self._context.rounds[place] <= ran for place in places)
 
     def _is_revised_twice(self, agent: Agent, emission: Emission, target: int) -> bool:
         context = self._context

@@ -95,25 +95,26 @@ class Wiring:
 
     def _describe(self, circle: Sequence[int]) -> str:
         """Say how the conclusions of an agent that replaces come back to it."""
-        steps = [self.agents[number] for number in circle]
-        first = steps[0]
-        said = [self._handed(one, other) for one, other in zip(steps, [*steps[1:], first], strict=True)]
+        first = self.agents[circle[0]]
+        said = [self._handed(one, other) for one, other in zip(circle, [*circle[1:], circle[0]], strict=True)]
         return (
             f"agent {first.name} {_why_replacing(first)} and depends on its own conclusions ({'; '.join(said)}), so "
             "what it reads could change for ever: break the circle, for instance by writing another kind, or accept "
             "that facts may end as disputed with Engine(allow_disputes=True)"
         )
 
-    def _handed(self, one: Agent, other: Agent) -> str:
-        """Say what one agent does that another minds."""
-        flow, numbers = self.flow, {agent.name: number for number, agent in enumerate(self.agents)}
-        touches = flow.groups[flow.group_of[numbers[one.name]]].touches
-        minds = flow.groups[flow.group_of[numbers[other.name]]].waits_for
-        reads = other.reader.reads or {}
-        label = min(touches & minds, key=lambda label: (label not in reads, label))
-        verb, kind = ("invalidates", label[1:]) if label.startswith("!") else ("writes", label)
-        how = "reads" if kind in reads else "reads what can rest on it"
-        return f"{one.name} {verb} {kind} and {other.name} {how}"
+    def _handed(self, one: int, other: int) -> str:
+        """Say what one agent does that another waits for."""
+        touched, way = self.flow.handed(one, other)
+        steps = ", ".join([self._does(one, touched), *(f"from which {self._does(*step)}" for step in way)])
+        return f"{steps}, which {self.agents[other].name} reads"
+
+    def _does(self, number: int, touched: str) -> str:
+        verb = "invalidates" if touched.startswith("!") or touched == _MARKER else "writes"
+        return f"{self.agents[number].name} {verb} {touched.removeprefix('!')}"
+
+
+_MARKER = kind_of(Invalidation).label
 
 
 def _why_replacing(agent: Agent) -> str:
