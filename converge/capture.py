@@ -76,7 +76,7 @@ class Captures:
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:
-    """Return a digest of a call's arguments by content; a fact stands for its id. Raises ValueError for a foreign one."""
+    """Return a digest of arguments by content; a fact stands for its id. Raises ValueError for what is no JSON data."""
     return blake2b(_encoded(arguments).encode(), digest_size=16).hexdigest()
 
 

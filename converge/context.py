@@ -187,7 +187,7 @@ class Context:
         if place is None:
             self._awaited.setdefault(target, []).append(marker)
         else:
-            self.labelling.mark(marker, place, max(self.rounds[marker], self.rounds[place]))
+            self.labelling.mark(marker, place)
 
     def _lower(self, fact: int, round: int) -> None:
         self._view_digests.clear()
@@ -197,10 +197,12 @@ class Context:
     def _matters(self, fact: Fact, upto: int) -> bool:
         if self.label(self.position[id_of(fact)], upto) == DEAD:
             return False
-        if not isinstance(fact, Invalidation):
-            return True
-        target = self.position.get(fact.target)
-        return target is not None and self.rounds[target] <= upto and self._is_supported(target, upto)
+        while isinstance(fact, Invalidation):  # a marker on a marker on … what somebody concludes
+            target = self.position.get(fact.target)
+            if target is None or self.rounds[target] > upto or not self._is_supported(target, upto):
+                return False
+            fact = self.facts[target]
+        return True
 
     def _is_supported(self, fact: int, upto: int) -> bool:
         """Whether a fact has a support that counts and no part of which is dead."""

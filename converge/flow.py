@@ -66,6 +66,7 @@ class Flow:
         self.circles = _components(self.successors)
         settled = [place for place, group in enumerate(self.groups) if group.settled]
         self.upstream = {place: self._upstream(place) for place in settled}
+        self.fellows = {place: self._fellows(place) for place in settled if place in self.upstream[place]}
         # Of a settled group: the kinds that it or anything upstream reads, and those of them read with their liveness.
         self.read_upstream = {place: self._read_upstream(place) for place in settled}
 
@@ -138,6 +139,12 @@ class Flow:
             if level == before:
                 break
         return [level[circles[group]] for group in self.group_of]
+
+    def _fellows(self, place: int) -> tuple[int, ...]:
+        """Return by number the agents of other groups on a settled group's circle."""
+        others = (other for other in range(len(self.groups)) if other != place)
+        on_circle = (self.groups[other] for other in others if self.circles[other] == self.circles[place])
+        return tuple(number for group in on_circle for number in group.members)
 
     def _read_upstream(self, place: int) -> tuple[frozenset[str], frozenset[str]]:
         groups = [self.groups[place], *(self.groups[other] for other in self.upstream[place])]

@@ -49,20 +49,20 @@ class Labelling:
 
     # --- what changes -------------------------------------------------------------------------------------------
 
-    def mark(self, marker: int, target: int, round: int) -> None:
+    def mark(self, marker: int, target: int) -> None:
         """Note a marker and what it marks."""
-        self._unsettle(round)
         self._marks[marker] = target
         self._marked.setdefault(target, []).append(marker)
-        self._stir(target, round)
+        self._meet(marker)
 
     def support(self, index: int, *, is_new_fact: bool) -> None:
         """Note a support that was added, or met again in a lower round."""
         fact, _, round, evidence = self._known.supports[index]
         if not isinstance(evidence, Given) and self._may_circle(fact, round, evidence, is_new_fact):
             self._unsettle(round)
-        if fact in self._marks or fact in self._marked:  # known in a lower round than it was marked in
-            self._unsettle(round)
+        if not is_new_fact and round == self._known.rounds[fact]:  # it may be known earlier than it was thought to be
+            for marker in (fact, *self._marked.get(fact, ())):
+                self._meet(marker)
         if self._since is None:
             return
         self._note(fact, round)
@@ -284,6 +284,14 @@ class Labelling:
                 self._note(support.fact, support.round)
                 if support.round > self._known.rounds[support.fact]:
                     self._stir(support.fact, support.round)
+
+    def _meet(self, marker: int) -> None:
+        """Note the first round in which both a marker and what it marks are known."""
+        target = self._marks.get(marker)
+        if target is not None:
+            round = max(self._known.rounds[marker], self._known.rounds[target])
+            self._unsettle(round)
+            self._stir(target, round)
 
     def _stir(self, fact: int, round: int) -> None:
         """Note a change to a fact that is known already, and to what it marks."""

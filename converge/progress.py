@@ -166,7 +166,9 @@ class Progress:
         reads, reads_live = self.wiring.flow.read_upstream[place]
         logs = (self._context.kinds.get(label) for label in reads)
         highest = max((log.rounds[-1] for log in logs if log is not None and log.rounds), default=0)
-        return max(highest, self._context.labelling.last_change(reads_live, highest))
+        highest = max(highest, self._context.labelling.last_change(reads_live, highest))
+        # What its fellows on a circle have looked at is closed for them: it must not write there.
+        return max([highest, *(self.watermarks[number].seen for number in self.wiring.flow.fellows.get(place, ()))])
 
     # --- reading ------------------------------------------------------------------------------------------------
 

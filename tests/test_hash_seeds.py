@@ -82,7 +82,8 @@ facts = [
     )
     for n, word in enumerate(words)
 ]
-outcome = run([assess, note, count, rank, doubt], "find the risks", facts)
+engine = Engine([assess, note, count, rank, doubt], schedule="lockstep")  # whose trace has one order
+outcome = run(engine, "find the risks", facts)
 print(outcome.digest, outcome.live_digest, outcome.proof_digest)
 print(*(id_of(fact) for fact in outcome.context.facts()))
 print(outcome.stop, outcome.spend.rounds, outcome.spend.facts, outcome.spend.activations)

@@ -53,6 +53,7 @@ def ended(*against: str):
     return run(Engine(agents, invariants=[never]), intent, facts)
 
 
+TWO_CLAIMS = "Claim 'a' has 2 live facts: Claim(about='a', n=1) (given) against Claim(about='a', n=2) (given)"
 IN_ORDER = ["budget", "agent_failed", "invariant", "contested", "unaccepted"]
 
 
@@ -81,11 +82,7 @@ def test_of_several_reasons_the_first_in_precedence_is_the_stop(against):
             "a required agent still fails: failing (ValueError: no good (test_stop.py, line 27, in failing))",
         ),
         ("invariant", "a constraint of the root intent does not hold: never: it never holds"),
-        (
-            "contested",
-            "facts that contest each other are live: Claim 'a' has 2 live facts: Claim(about='a', n=1) (given) against "
-            "Claim(about='a', n=2) (given)",
-        ),
+        ("contested", "facts that contest each other are live: " + TWO_CLAIMS),
         ("unaccepted", "a success criterion of the root intent is not met: never: it never holds"),
         ("fixed_point", "fixed point: no agent would add anything"),
     ],
