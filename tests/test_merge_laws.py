@@ -43,11 +43,11 @@ def all_digests(context: Context) -> tuple[str, str, str]:
 
 
 def needs(job: Play, one: Effect) -> set[str]:
-    """Return the ids that must be known before an effect can be merged, its own emissions aside."""
+    """Return the ids that must be known before an effect can be merged; it may cite and mark what it emits itself."""
     cited = {fact_id for item in one.emissions for fact_id in item.evidence or ()}
     targets = {item.fact.target for item in one.emissions if isinstance(item.fact, Invalidation)}
     named = {id_of(job.context.facts[place]) for place in one.given.picks}
-    return (cited | targets | named) - {item.fact_id for item in one.emissions}
+    return named | (cited | targets) - {item.fact_id for item in one.emissions}
 
 
 def moved(job: Play, one: Effect, other: Context) -> Effect:
