@@ -62,7 +62,7 @@ class Captures:
         try:
             text = json.dumps(to_jsonable_python(value), allow_nan=False, ensure_ascii=False)
             text.encode()  # half of a character is no text
-        except (PydanticSerializationError, ValueError) as error:
+        except (PydanticSerializationError, RecursionError, ValueError) as error:
             raise CaptureInvalid(question.agent, question.name, f"what it returned is no JSON data: {error}") from error
         self.restore(question, text)
         return self.answer(question)
@@ -77,7 +77,10 @@ class Captures:
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:
     """Return a digest of arguments by content; a fact stands for its id. Raises ValueError for what is no JSON data."""
-    return blake2b(_encoded(arguments).encode(), digest_size=16).hexdigest()
+    try:
+        return blake2b(_encoded(arguments).encode(), digest_size=16).hexdigest()
+    except RecursionError as error:
+        raise ValueError("it holds itself") from error
 
 
 def _encoded(value: object) -> str:

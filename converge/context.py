@@ -116,7 +116,8 @@ class Context:
     def size(self, given: Given) -> int:
         """Return how many facts an evidence node stands for; one met in two calls counts twice."""
         logs = ((self.kinds.get(part.kind), part) for part in given.ranges)
-        return len(given.picks) + sum(len(log.between(part.after, part.upto)) for log, part in logs if log)
+        picked = {self._item(place) for place in given.picks}
+        return len(picked) + sum(len(log.between(part.after, part.upto)) for log, part in logs if log)
 
     def live_only_through(self, kind: str, upto: int) -> list[Fact]:
         """Return the live facts that would not be live without the facts of one kind, those of the kind left out."""
@@ -181,6 +182,11 @@ class Context:
         return f"{source.agent}@{source.version} {nodes[shared]}"
 
     # --- within -------------------------------------------------------------------------------------------------
+
+    def _item(self, fact: int) -> object:
+        """Return what a fact is given as: itself, or one of the facts of a join."""
+        kind = kind_of(self.facts[fact])
+        return (kind.label, kind.key_of(self.facts[fact])) if kind.policy == "join" else fact
 
     def _mark(self, marker: int, target: str) -> None:
         place = self.position.get(target)

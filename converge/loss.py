@@ -46,9 +46,13 @@ def losses(
 def _is_lost(context: Context, support: Support, mended: int) -> bool:
     """Whether a support lost evidence, and had not yet when its agent was last given such evidence again."""
     evidence = context.evidence_of(support)
-    if all(context.label(cited, context.highest) != DEAD for cited in evidence):
+    dead = [cited for cited in evidence if context.label(cited, context.highest) == DEAD]
+    if not dead:
         return False
-    return support.round > mended or all(context.label(cited, mended) != DEAD for cited in evidence)
+    if support.round > mended or all(context.label(cited, mended) != DEAD for cited in evidence):
+        return True
+    # A fallen part of a join goes on hiding from `view.new` what comes later and is less.
+    return any(context.rounds[other] > mended for cited in dead for other in _of_one_join(context, cited))
 
 
 def _rest(context: Context, support: Support, reads: Mapping[str, bool]) -> set[int]:
@@ -57,18 +61,19 @@ def _rest(context: Context, support: Support, reads: Mapping[str, bool]) -> set[
     before = context.supports.read_before(support)
     new = [cited for cited in evidence if context.rounds[cited] > before]
     rest = {cited for cited in new or evidence if context.label(cited, context.highest) == LIVE}
-    for cited in evidence:  # where a part of a join fell, the join of the other facts is another one
-        if context.label(cited, context.highest) == DEAD and kind_of(context.facts[cited]).policy == "join":
-            rest |= _of_one_key(context, cited)
-    return rest
+    dead = (cited for cited in evidence if context.label(cited, context.highest) == DEAD)
+    return rest.union(*(_of_one_join(context, cited) for cited in dead))
 
 
 def _cites_join(context: Context, support: Support) -> bool:
     return any(kind_of(context.facts[cited]).policy == "join" for cited in context.evidence_of(support))
 
 
-def _of_one_key(context: Context, fact: int) -> set[int]:
+def _of_one_join(context: Context, fact: int) -> set[int]:
+    """Return the live facts that are joined with a fact: without it, their join is another one."""
     kind = kind_of(context.facts[fact])
+    if kind.policy != "join":
+        return set()
     about = context.log(kind).keys[kind.key_of(context.facts[fact])]
     places = (context.position[id_of(other)] for other in about)
     return {place for place in places if context.label(place, context.highest) == LIVE}

@@ -62,7 +62,8 @@ class Lockstep(_ByRound):
         """Return all who have the lowest unread round unread, once nobody is reading."""
         found = [] if progress.reading else _candidates(progress)
         lowest = min(found, default=Ready(0, 0)).round
-        return sorted(one for one in found if one.round == lowest)
+        found = sorted(one for one in found if one.round == lowest)
+        return _unreached(progress, found, lowest) or found
 
     def waits(self, progress: Progress) -> bool:
         """Whether anybody is reading."""
@@ -125,6 +126,15 @@ def schedule_named(name: object) -> Schedule:
         if schedule.name == name:
             return schedule
     raise EngineInvalid("Engine(schedule=...)", "one of " + ", ".join(map(repr, SCHEDULES)), name)
+
+
+def _unreached(progress: Progress, found: list[Ready], round: int) -> list[Ready]:
+    """Leave out whom a settled agent can reach that will read a lower round, once what it waits for came to nothing."""
+    stamps, flow = progress.stamps(), progress.wiring.flow
+    if min(stamps.values(), default=round) >= round:
+        return found
+    arrivals = flow.arrivals(stamps)
+    return [one for one in found if arrivals.get(flow.group_of[one.number], inf) > round]
 
 
 def _candidates(progress: Progress) -> list[Ready]:

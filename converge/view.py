@@ -119,7 +119,7 @@ class View:
     def all(self, kind: type[F], key: Any = _ANY) -> tuple[F, ...]:
         """Return all facts of a kind, or those of one key, whatever their label."""
         if self._joins(kind):
-            return self._joined(kind, self._by_key(kind, key))
+            return self._joined(kind, self._by_key(kind, key, live=self._mends))
         if key is not _ANY:
             facts = self._about(kind, key)
             return self._pick(fact for fact in facts if not self._mends or self._is(fact, LIVE))
@@ -130,7 +130,7 @@ class View:
         if self._joins(kind):
             return next(iter(self.live(kind, key) if self._reads_liveness(kind) else self.all(kind, key)), None)
         facts = self._about(kind, key)
-        if self._reads_liveness(kind):
+        if self._mends or self._reads_liveness(kind):
             facts = tuple(fact for fact in facts if self._is(fact, LIVE))
         if len(facts) > 1:
             raise KeyContested(self._reader.agent, kind_of(kind).label, key, len(facts))
@@ -142,7 +142,7 @@ class View:
         found = [Conflict(kind_of(kind).label, key, self._about(kind, key)) for key in log.contested]
         found = sorted((c for c in found if len(c.facts) > 1), key=lambda c: id_of(c.facts[0]))
         for conflict in found:
-            self._pick(conflict.facts)
+            self._pick(fact for fact in conflict.facts if not self._mends or self._is(fact, LIVE))
         return tuple(found)
 
     # --- reads whose answer can change --------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class View:
     # --- calls that are not deterministic -----------------------------------------------------------------------
 
     async def capture(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what `call(*arguments)` returned when it was first made; it is recorded before it is used.
+        """Return what `call(*arguments)` returned when it was first made; it is recorded, and kept with the next commit.
 
         It is found again by agent, name and arguments (without any: by this view), so a resumed job asks nothing twice.
         The call may be plain or async and returns JSON data. Raises CaptureInvalid, and what the call raises.

@@ -34,7 +34,7 @@ from converge.agent import Agent, Live, agent
 from converge.command import Activate, Activation, Commit, Done
 from converge.context import Context
 from converge.effect import Effect
-from converge.fact import Assertion, Fact, id_of
+from converge.fact import Assertion, Fact, Revision, id_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants
 from converge.machine import Machine
@@ -378,7 +378,7 @@ def _perform_all(job: Play, ends: Ends) -> Play:
 def _listed(produced: Any) -> list[Any]:
     if produced is None:
         return []
-    return [produced] if isinstance(produced, (Fact, Assertion)) else list(produced)
+    return [produced] if isinstance(produced, (Fact, Assertion, Revision)) else list(produced)
 
 
 def _outside(agents: Iterable[Agent]) -> list[type[Fact]]:
