@@ -38,21 +38,21 @@ def losses(
         if agent is None:
             continue
         forgets = isinstance(support.evidence, Given) or captures.has_asked(agent.name)
-        if (forgets or _cites_join(context, support)) and _is_lost(context, support, mended):
-            found.setdefault(number, set()).update(_rest(context, support, agent.reader.reads or {}))
+        if forgets or _cites_join(context, support):
+            rest = _rest(context, support, agent.reader.reads or {})
+            if _is_due(context, support, rest, mended):
+                found.setdefault(number, set()).update(rest)
     return {number: frozenset(rest) for number, rest in found.items() if rest}
 
 
-def _is_lost(context: Context, support: Support, mended: int) -> bool:
-    """Whether a support lost evidence, and had not yet when its agent was last given such evidence again."""
+def _is_due(context: Context, support: Support, rest: set[int], mended: int) -> bool:
+    """Whether a support lost evidence, and when its agent was last given any again had not, or less of it was live."""
     evidence = context.evidence_of(support)
-    dead = [cited for cited in evidence if context.label(cited, context.highest) == DEAD]
-    if not dead:
+    if all(context.label(cited, context.highest) != DEAD for cited in evidence):
         return False
     if support.round > mended or all(context.label(cited, mended) != DEAD for cited in evidence):
         return True
-    # A fallen part of a join goes on hiding from `view.new` what comes later and is less.
-    return any(context.rounds[other] > mended for cited in dead for other in _of_one_join(context, cited))
+    return any(not context.is_live(place, mended) for place in rest)
 
 
 def _rest(context: Context, support: Support, reads: Mapping[str, bool]) -> set[int]:

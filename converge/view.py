@@ -201,7 +201,7 @@ class View:
     # --- calls that are not deterministic -----------------------------------------------------------------------
 
     async def capture(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what `call(*arguments)` returned when it was first made; it is recorded, and kept with the next commit.
+        """Return what `call(*arguments)` returned when it was first made; it is recorded with the next commit.
 
         It is found again by agent, name and arguments (without any: by this view), so a resumed job asks nothing twice.
         The call may be plain or async and returns JSON data. Raises CaptureInvalid, and what the call raises.
