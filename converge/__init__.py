@@ -8,6 +8,7 @@ from converge.invariant import Invariant, invariant
 from converge.job import Job
 from converge.kind import Kind
 from converge.outcome import Outcome
+from converge.plan import Plan
 from converge.proof import Proof
 from converge.stop import Stop, StopReason, Unread
 from converge.view import Conflict, View
@@ -26,6 +27,7 @@ __all__ = [
     "Kind",
     "Live",
     "Outcome",
+    "Plan",
     "Proof",
     "Retry",
     "Revision",

@@ -30,6 +30,7 @@ from converge.kind import Kind
 from converge.machine import Machine
 from converge.opening import Opening
 from converge.outcome import Outcome
+from converge.plan import Plan
 from converge.ports import Clock, JobHeader, Store
 from converge.schedule import ScheduleName, schedule_named
 from converge.snapshot import Snapshot, restore
@@ -86,6 +87,10 @@ class Engine:
     def kinds(self) -> Mapping[str, Kind]:
         """Every kind the agents declare, by label."""
         return self.wiring.kinds
+
+    def explain(self) -> Plan:
+        """Return how the agents are wired: who reads and writes what, in which order. Print it; nothing runs."""
+        return Plan.of(self.wiring)
 
     def with_store(self, store: Store) -> "Engine":
         """Return an engine with the same agents that keeps its jobs in another store."""

@@ -2,24 +2,34 @@
 
 A plan says how one agent is made; a list of them prints as it is when a law fails. Kinds stand in layers: what
 reads liveness writes only into higher layers, and what invalidates strikes no lower layer than its evidence, so that
-every job ends by structure.
+every job ends by structure. Of the shapes in MORE, an agent that would close a circle through one that replaces is
+left out. A net has no layers: its agents may read what they reach in turn.
 """
 
 __all__ = [
+    "CELLS",
+    "EVERY",
+    "ITEMWISE",
     "KINDS",
     "LAYERS",
+    "MORE",
     "PURE",
     "SHAPES",
     "Plan",
     "Play",
     "agents_of",
+    "begin",
+    "cells",
     "digests",
     "facts_of",
     "go_on",
+    "nets",
     "perform",
     "plans",
     "play",
     "premises",
+    "restored",
+    "wirable",
 ]
 
 import dataclasses
@@ -34,7 +44,7 @@ from converge.agent import Agent, Live, agent
 from converge.command import Activate, Activation, Commit, Done
 from converge.context import Context
 from converge.effect import Effect
-from converge.fact import Assertion, Fact, Revision, id_of
+from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, id_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants
 from converge.machine import Machine
@@ -73,13 +83,47 @@ class Top(Number):
     pass
 
 
+class One(Number):
+    pass
+
+
+class Two(Number):
+    pass
+
+
+class Three(Number):
+    pass
+
+
+class Four(Number):
+    pass
+
+
+class Five(Number):
+    pass
+
+
+class Six(Number):
+    pass
+
+
+class Seven(Number):
+    pass
+
+
+class Eight(Number):
+    pass
+
+
 KINDS: tuple[type[Number], ...] = (North, East, South, Middle, Top)
+CELLS: tuple[type[Number], ...] = (One, Two, Three, Four, Five, Six, Seven, Eight)
+EVERY = KINDS + CELLS
 LAYERS = (0, 0, 0, 1, 2)  # of each kind
 VALUES = 4  # numbers are counted modulo this, so that every job is finite
 
 
 class Plan(NamedTuple):
-    """How one agent is made: its shape, the kinds it reads and writes by place in KINDS, and a number of its own."""
+    """How one agent is made: its shape, the kinds it reads and writes by place in EVERY, and a number of its own."""
 
     shape: str
     reads: tuple[int, ...]
@@ -95,7 +139,7 @@ Make = Callable[[Plan], Callable[[View], Emitted]]
 
 def _seed(plan: Plan) -> Callable[[View], Emitted]:
     def run(view: View) -> Emitted:
-        yield KINDS[plan.writes](plan.n)
+        yield EVERY[plan.writes](plan.n)
 
     return run
 
@@ -103,8 +147,8 @@ def _seed(plan: Plan) -> Callable[[View], Emitted]:
 def _each(plan: Plan) -> Callable[[View], Emitted]:
     def run(view: View) -> Emitted:
         for place in plan.reads:
-            for fact in view.new(KINDS[place]):
-                yield from _concluded(KINDS[plan.writes]((fact.n + plan.n) % VALUES), fact)
+            for fact in view.new(EVERY[place]):
+                yield from _concluded(EVERY[plan.writes]((fact.n + plan.n) % VALUES), fact)
 
     return run
 
@@ -112,7 +156,7 @@ def _each(plan: Plan) -> Callable[[View], Emitted]:
 def _pair(plan: Plan) -> Callable[[View], Emitted]:
     def run(view: View) -> Emitted:
         for one, other in _joined(view, plan):
-            yield from _concluded(KINDS[plan.writes]((one.n * other.n + plan.n) % VALUES), one, other)
+            yield from _concluded(EVERY[plan.writes]((one.n * other.n + plan.n) % VALUES), one, other)
 
     return run
 
@@ -121,8 +165,8 @@ def _batch(plan: Plan) -> Callable[[View], Emitted]:
     """Depends on which facts come together, and cites none of them."""
 
     def run(view: View) -> Emitted:
-        if given := [fact.n for place in plan.reads for fact in view.new(KINDS[place])]:
-            yield KINDS[plan.writes]((sum(given) + plan.n) % VALUES)
+        if given := [fact.n for place in plan.reads for fact in view.new(EVERY[place])]:
+            yield EVERY[plan.writes]((sum(given) + plan.n) % VALUES)
 
     return run
 
@@ -138,7 +182,7 @@ def _strike(plan: Plan) -> Callable[[View], Emitted]:
 
 def _sum(plan: Plan) -> Callable[[View], Emitted]:
     def run(view: View) -> Emitted:
-        yield KINDS[plan.writes](sum(fact.n for place in plan.reads for fact in view.live(KINDS[place])) % VALUES)
+        yield EVERY[plan.writes](sum(fact.n for place in plan.reads for fact in view.live(EVERY[place])) % VALUES)
 
     return run
 
@@ -146,7 +190,7 @@ def _sum(plan: Plan) -> Callable[[View], Emitted]:
 def _count(plan: Plan) -> Callable[[View], Emitted]:
     def run(view: View) -> Emitted:
         for place in plan.reads:
-            yield KINDS[plan.writes]((view.count(KINDS[place]) + plan.n) % VALUES)
+            yield EVERY[plan.writes]((view.count(EVERY[place]) + plan.n) % VALUES)
 
     return run
 
@@ -155,8 +199,84 @@ def _none(plan: Plan) -> Callable[[View], Emitted]:
     """Concludes something only where nothing is found: its conclusion falls when something is."""
 
     def run(view: View) -> Emitted:
-        if all(view.absent(KINDS[place]) for place in plan.reads):
-            yield KINDS[plan.writes](plan.n)
+        if all(view.absent(EVERY[place]) for place in plan.reads):
+            yield EVERY[plan.writes](plan.n)
+
+    return run
+
+
+# --- and what some do that have less in common -----------------------------------------------------------------------
+
+
+def _whole(plan: Plan) -> Callable[[View], Emitted]:
+    """Looks at everything it may see and answers by all of it: what it says of more is not what it says of less."""
+
+    def run(view: View) -> Emitted:
+        seen = [fact.n + place for place in plan.reads for fact in view.all(EVERY[place])]
+        yield EVERY[plan.writes]((sum(seen) * len(seen) + plan.n) % VALUES)
+
+    return run
+
+
+def _fragile(plan: Plan) -> Callable[[View], Emitted]:
+    """Fails on some views, after it has said something."""
+    each = _each(plan)
+
+    def run(view: View) -> Emitted:
+        yield from each(view)
+        if sum(fact.n for place in plan.reads for fact in view.new(EVERY[place])) % 3 == plan.n % 3:
+            raise ValueError("not this one")
+
+    return run
+
+
+def _nurse(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        for failure in view.new(Failure):
+            yield EVERY[plan.writes]((int(failure.agent[0]) + plan.n) % VALUES).because(failure)
+
+    return run
+
+
+def _unmark(plan: Plan) -> Callable[[View], Emitted]:
+    """Marks markers, its own included, twice deep."""
+
+    def run(view: View) -> Emitted:
+        for marker in view.all(Invalidation):
+            for fact in view.all(EVERY[plan.reads[0]]):
+                if marker.reason.count("against") < 2 and (int(marker.target[-1], 16) + fact.n + plan.n) % 2 == 0:
+                    yield marker.invalidate(f"against {marker.reason}").because(fact)
+
+    return run
+
+
+def _revise(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        for one, other in _joined(view, plan):
+            if one != other and (one.n + other.n + plan.n) % 2 == 0:
+                revised = other.revise(n=(other.n + 1) % VALUES)
+                if revised.fact != one:
+                    yield revised.because(one)  # type: ignore[misc]
+
+    return run
+
+
+def _again(plan: Plan) -> Callable[[View], Emitted]:
+    """Says what changed since it last spoke."""
+
+    def run(view: View) -> Emitted:
+        for place in plan.reads:
+            kind = EVERY[place]
+            yield EVERY[plan.writes]((len(view.lost(kind)) + 2 * len(view.revived(kind)) + plan.n) % VALUES)
+
+    return run
+
+
+def _best(plan: Plan) -> Callable[[View], Emitted]:
+    def run(view: View) -> Emitted:
+        for place in plan.reads:
+            if best := view.best(EVERY[place], by=lambda fact: (fact.n + plan.n) % VALUES):
+                yield EVERY[plan.writes]((best.n + plan.n) % VALUES).because(best)
 
     return run
 
@@ -168,7 +288,7 @@ def _concluded(fact: Number, *evidence: Number) -> Emitted:
 
 def _joined(view: View, plan: Plan) -> Iterator[tuple[Number, Number]]:
     """Every pair of one fact of the first kind and one of the last, in which at least one is new."""
-    first, last = KINDS[plan.reads[0]], KINDS[plan.reads[-1]]
+    first, last = EVERY[plan.reads[0]], EVERY[plan.reads[-1]]
     old = set(view.all(first)) - set(view.new(first))
     for one in view.all(first):
         for other in view.new(last) if one in old else view.all(last):
@@ -176,7 +296,7 @@ def _joined(view: View, plan: Plan) -> Iterator[tuple[Number, Number]]:
 
 
 def _patient(plan: Plan, view: View) -> bool:
-    return len([fact for place in plan.reads for fact in view.new(KINDS[place])]) > 1
+    return len([fact for place in plan.reads for fact in view.new(EVERY[place])]) > 1
 
 
 SHAPES: dict[str, Make] = {
@@ -190,6 +310,18 @@ SHAPES: dict[str, Make] = {
     "count": _count,
     "none": _none,
 }
+MORE: dict[str, Make] = {
+    "whole": _whole,
+    "fragile": _fragile,
+    "nurse": _nurse,
+    "unmark": _unmark,
+    "revise": _revise,
+    "again": _again,
+    "best": _best,
+    "choosy": _count,
+    "replace": _each,
+}
+ITEMWISE = ("seed", "each", "pair", "strike")  # they say of more facts what they say of fewer, and cite what they mean
 PURE = ("seed", "each", "pair", "strike", "sum", "count", "none")  # what they conclude does not depend on arrival
 
 
@@ -198,9 +330,18 @@ def agents_of(plans: Iterable[Plan]) -> list[Agent]:
     return [_agent(place, plan) for place, plan in enumerate(plans)]
 
 
+def wirable(plans: Iterable[Plan]) -> list[Plan]:
+    """Leave out, one by one, the plans that would close a circle through an agent that replaces."""
+    kept: list[Plan] = []
+    for plan in plans:
+        if not Wiring(agents_of([*kept, plan]), allow_disputes=True).flow.forbidden_circle():
+            kept.append(plan)
+    return kept
+
+
 def _agent(place: int, plan: Plan) -> Agent:
-    kinds = [KINDS[place] for place in plan.reads]
-    options: dict[str, Any] = {"reads": kinds, "writes": KINDS[plan.writes], "name": f"{place}-{plan.shape}"}
+    kinds = [EVERY[place] for place in plan.reads]
+    options: dict[str, Any] = {"reads": kinds, "writes": EVERY[plan.writes], "name": f"{place}-{plan.shape}"}
     if plan.shape == "seed":
         options["reads"] = ()
     elif plan.shape == "strike":
@@ -209,9 +350,22 @@ def _agent(place: int, plan: Plan) -> Agent:
         options["accepts"] = lambda view: _patient(plan, view)
     elif plan.shape == "sum":
         options["reads"] = [Live(kind) for kind in kinds]
-    elif plan.shape in ("count", "none"):
+    elif plan.shape in ("count", "none", "best", "choosy"):
         options["when"] = "settled"
-    return agent(**options)(SHAPES[plan.shape](plan))
+    return agent(**{**options, **_more_options(plan, kinds)})((SHAPES | MORE)[plan.shape](plan))
+
+
+def _more_options(plan: Plan, kinds: list[type[Number]]) -> dict[str, Any]:
+    more: dict[str, dict[str, Any]] = {
+        "fragile": {"required": plan.n % 2 == 0},
+        "nurse": {"reads": Failure},
+        "unmark": {"reads": [kinds[0], Invalidation], "writes": (), "invalidates": Invalidation},
+        "revise": {"writes": kinds[-1], "invalidates": kinds[-1]},
+        "again": {"reads": [Live(kind) for kind in kinds]},
+        "choosy": {"accepts": lambda view: view.count(kinds[0]) % 2 == plan.n % 2},
+        "replace": {"replaces": True},
+    }
+    return more.get(plan.shape, {})
 
 
 # --- drawing them ----------------------------------------------------------------------------------------------------
@@ -223,19 +377,35 @@ def plans(draw: st.DrawFn, shapes: Sequence[str] = (*SHAPES, "each", "sum", "sum
     return [draw(_plan(draw(st.sampled_from(shapes)))) for _ in range(draw(st.integers(2, most)))]
 
 
+_REPLACING = ("sum", "count", "none", "again", "best", "choosy", "replace")
 _READ = (0, 0, 1, 1, 2, 3, 4)  # places in KINDS, the low ones more often: facts are given there
 
 
 @st.composite
 def _plan(draw: st.DrawFn, shape: str) -> Plan:
     number = draw(st.integers(0, VALUES - 1))
-    replacing = shape in ("sum", "count", "none")
+    replacing = shape in _REPLACING
     readable = [place for place in _READ if not replacing or LAYERS[place] < LAYERS[-1]]
     reads = draw(st.lists(st.sampled_from(readable), min_size=1, max_size=2, unique=True))
     reads.sort()  # so that what a strike may target, its last kind, is in no lower layer than its evidence
     lowest = max(LAYERS[place] for place in reads) + replacing
     writable = [place for place in range(len(KINDS)) if LAYERS[place] >= lowest]
     return Plan(shape, tuple(reads), draw(st.sampled_from(writable)), number)
+
+
+@st.composite
+def nets(draw: st.DrawFn, shapes: Sequence[str], most: int = 8) -> list[Plan]:
+    """Draw agents over CELLS: anybody may read what it reaches, but for those that replace."""
+    cell = st.integers(len(KINDS), len(EVERY) - 1)
+    reads = st.lists(cell, min_size=1, max_size=2, unique=True).map(tuple)
+    one = st.builds(Plan, st.sampled_from(shapes), reads, cell, st.integers(0, VALUES - 1))
+    return wirable(draw(st.lists(one, min_size=2, max_size=most)))
+
+
+def cells() -> st.SearchStrategy[list[Fact]]:
+    """Draw facts to be given to a net from outside."""
+    fact = st.builds(lambda kind, n: kind(n), st.sampled_from(CELLS), st.integers(0, VALUES - 1))
+    return st.lists(fact, min_size=1, max_size=5)
 
 
 def premises() -> st.SearchStrategy[list[Fact]]:
@@ -297,26 +467,29 @@ class Play:
 Ends = Callable[[Sequence[Activation]], Iterable[Activation]]  # in which order activations end
 
 
-def play(
+def play(agents: Iterable[Agent], facts: Iterable[Fact] = (), *, ends: Ends = reversed, **options: Any) -> Play:
+    """Run a job to its stop; `begin` says with which options."""
+    return _perform_all(begin(agents, facts, **options), ends)
+
+
+def begin(
     agents: Iterable[Agent],
     facts: Iterable[Fact] = (),
     *,
     intent: RootIntent | str = "a law",
     budget: Budget | None = None,
     invariants: Sequence[Invariant] = (),
-    inputs: Iterable[type[Fact]] = KINDS,
-    ends: Ends = reversed,
+    inputs: Iterable[type[Fact]] = EVERY,
     schedule: str = "lockstep",
     allow_disputes: bool = False,
 ) -> Play:
-    """Run a job to its stop."""
+    """Return a job that has been started and has not yet been asked what to do."""
     intent = RootIntent(intent) if isinstance(intent, str) else intent
     wiring = Wiring(agents, [*_outside(agents), *inputs], allow_disputes=allow_disputes)
     snapshot = Snapshot("law", Context(intent), Trace(), {}, Spend(), budget or intent.budget, 0)
     machine = Machine(wiring, schedule_named(schedule), Invariants(intent, invariants), snapshot)
-    header = JobHeader("law", 0.0, _content(intent))
     machine.start(facts, 0.0)
-    return _perform_all(Play(machine, header, []), ends)
+    return Play(machine, JobHeader("law", 0.0, _content(intent)), [])
 
 
 def go_on(
@@ -329,14 +502,25 @@ def go_on(
     ends: Ends = reversed,
 ) -> Play:
     """Restore a job from its rows, as another process would, and run it to its next stop."""
+    return _perform_all(restored(before, facts, budget=budget, agents=agents, invariants=invariants), ends)
+
+
+def restored(
+    before: Play,
+    facts: Iterable[Fact] = (),
+    *,
+    budget: Budget | None = None,
+    agents: Iterable[Agent] | None = None,
+    invariants: Sequence[Invariant] = (),
+) -> Play:
+    """Restore a job from its rows and resume it; it has not yet been asked what to do."""
     wiring = before.machine.wiring if agents is None else Wiring(agents, [*_outside(agents), *KINDS])
     snapshot = restore(StoredJob(before.header, before.bodies), wiring.kinds)
     if budget is not None:
         snapshot.budget = budget
     machine = Machine(wiring, before.machine.schedule, Invariants(snapshot.context.intent, invariants), snapshot)
-    after = Play(machine, before.header, list(before.bodies), list(before.effects))
     machine.resume(facts, 0.0)
-    return _perform_all(after, ends)
+    return Play(machine, before.header, list(before.bodies), list(before.effects))
 
 
 def digests(view: View) -> tuple[str, str, str]:

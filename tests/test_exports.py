@@ -19,6 +19,7 @@ FACES = {
         "Kind",
         "Live",
         "Outcome",
+        "Plan",
         "Proof",
         "Retry",
         "Revision",

@@ -1,4 +1,4 @@
-"""The command line: `converge run`, `resume`, `jobs`, `show`, `trace` and `bench`.
+"""The command line: `converge run`, `resume`, `plan`, `jobs`, `show`, `trace` and `bench`.
 
 Data goes to stdout, everything else to stderr. An error that Converge foresees is one sentence and an exit code.
 """
@@ -20,6 +20,7 @@ from converge.cli.bench import bench
 from converge.cli.console import news, one_line, write_line
 from converge.cli.exit_codes import EXIT_CODES_HELP, ExitCode, code_of_error
 from converge.cli.jobs import jobs
+from converge.cli.plan import plan
 from converge.cli.run import resume, run
 from converge.cli.show import show
 from converge.cli.trace import trace
@@ -28,6 +29,7 @@ from converge.errors import ConvergeError
 app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_enable=False)
 app.command(epilog=EXIT_CODES_HELP)(run)
 app.command(epilog=EXIT_CODES_HELP)(resume)
+app.command()(plan)
 app.command()(jobs)
 app.command()(show)
 app.command()(trace)

@@ -1,0 +1,84 @@
+"""A stream gives the answer of lockstep where agents are monotone, and says so where they are not."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converge import Engine, Fact, Live, agent, run
+from tests.jobs import ITEMWISE, agents_of, cells, nets, plans
+from tests.jobs import premises as given_facts
+from tests.timing import JOBS, TIMINGS, any_durations, timed
+
+
+class Offer(Fact):
+    price: int
+
+
+class Lowest(Fact):
+    price: int
+
+
+@agent(reads=Live(Offer), writes=Lowest)
+def choose(view):
+    best = view.best(Offer, by=lambda offer: -offer.price)
+    return [Lowest(best.price)] if best else None
+
+
+@agent(reads=Offer, writes=Lowest, accepts=lambda view: len(view.new(Offer)) > 1)
+def patient(view):
+    return [Lowest(offer.price).because(offer) for offer in view.new(Offer)]
+
+
+@agent(reads=Offer, writes=Lowest)
+def each(view):
+    return [Lowest(offer.price).because(offer) for offer in view.new(Offer)]
+
+
+def same_answer(agents, facts, order):
+    oracle = timed(agents, facts, lambda name: 1.0, schedule="lockstep").view
+    for _ in range(TIMINGS):
+        job = timed(agents, facts, any_durations(order), schedule="stream")
+        assert (job.view.digest(), job.view.live_digest()) == (oracle.digest(), oracle.live_digest())
+        assert job.machine.doubts() == ()
+
+
+@given(plans(shapes=ITEMWISE), given_facts(), st.randoms(use_true_random=False))
+@settings(max_examples=JOBS)
+def test_agents_that_conclude_fact_by_fact_lead_to_the_same_answer(plan, facts, order):
+    """Invalidations included: what is merged is a set, and labels are a function of it."""
+    same_answer(agents_of(plan), facts, order)
+
+
+@given(nets(ITEMWISE), cells(), st.randoms(use_true_random=False))
+@settings(max_examples=JOBS)
+def test_circles_of_monotone_agents_change_nothing(plan, facts, order):
+    """Everybody reads, in the end, everything."""
+    same_answer(agents_of(plan), facts, order)
+
+
+@pytest.mark.parametrize("doubtful", [choose, patient])
+def test_the_outcome_names_agents_that_are_not_monotone(doubtful):
+    """By what they declare: a read of liveness, or a condition on the view."""
+    outcome = run(Engine([doubtful], schedule="stream"), "buy", [Offer(3), Offer(2)])
+    assert outcome.converged
+    assert [doubtful.name in doubt for doubt in outcome.timing_dependent] == [True]
+
+
+@pytest.mark.parametrize("schedule", ["frontier", "lockstep"])
+def test_the_exact_schedules_name_nobody(schedule):
+    """Their answer does not depend on timing."""
+    assert run(Engine([choose], schedule=schedule), "buy", [Offer(3), Offer(2)]).timing_dependent == ()
+
+
+def test_a_stream_of_monotone_agents_is_not_in_doubt():
+    """Neither in the stream nor in a job that was one once."""
+    assert run(Engine([each], schedule="stream"), "buy", [Offer(3)]).timing_dependent == ()
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_was_streamed_once_says_so_for_ever():
+    """A resume under another schedule does not make it exact."""
+    engine = Engine([choose], schedule="stream")
+    await engine.run("buy", [Offer(3)], job_id="one")
+    later = Engine([choose], store=engine.store, schedule="frontier")
+    assert (await later.resume("one", [Offer(2)])).timing_dependent
