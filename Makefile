@@ -1,6 +1,7 @@
 # Everything runs in .venv, made here from the lock with nothing but Python 3.11+; a second run finds it ready.
 #   make demo PYTHON=/path/to/python3    makes .venv with that Python (after `make clean`, if there is one)
 #   make test OTHER_PYTHONS=             leaves the other Pythons out
+#   make nightly                         holds the laws of schedules to 2,000 jobs in 8 timings each (about an hour)
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 OTHER_PYTHONS ?= 3.11 3.12 3.13
@@ -16,11 +17,12 @@ LOCK := uv pip compile --quiet pyproject.toml --universal --python-version 3.11 
 # A caller's own paths must not decide what is tested.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-pythons format lock clean
+.PHONY: help demo test test-pythons nightly format lock clean
 
 help:
 	@echo "make demo    run a real decision job to its fixed point"
 	@echo "make test    run every check: ruff, mypy, import-linter, pytest"
+	@echo "make nightly hold the laws of schedules to twenty times as many random jobs"
 	@echo "make format  let ruff mend what it can"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml (needs uv)"
 	@echo "make clean   remove every virtual environment and cache"
@@ -36,6 +38,10 @@ test: $(READY) test-pythons
 	@others=; for version in $(OTHER_PYTHONS); do \
 	  if [ -e .venv-$$version/.ready ]; then others="$$others:$(CURDIR)/.venv-$$version/bin/python"; fi; \
 	done; echo "$(BIN)/pytest"; CONVERGE_OTHER_PYTHONS="$${others#:}" $(BIN)/pytest --quiet --numprocesses auto
+
+nightly: $(READY)
+	CONVERGE_NIGHTLY=1 $(BIN)/pytest --quiet --numprocesses auto -o faulthandler_timeout=7200 \
+	  tests/test_frontier.py tests/test_oracles.py tests/test_stream.py tests/test_labelling.py
 
 # Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)

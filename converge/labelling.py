@@ -189,8 +189,7 @@ class Labelling:
 
     def _record(self, fact: int, change: Change) -> None:
         history = self._history.get(fact)
-        before = history[-1] if history else self._plain(fact)
-        if (before.label, before.reason) == (change.label, change.reason):
+        if (self.current(fact), self._reason(fact)) == (change.label, change.reason):
             return
         if history is None:
             history = self._history[fact] = []
@@ -225,7 +224,7 @@ class Labelling:
         supports = self._known.supports
         for index in self.reliance.users(fact):
             head = supports[index].fact
-            if supports.counts(index, round) and (head in self._fallen or self._find(head, round).reason == index):
+            if (head in self._fallen or self._reason(head) == index) and supports.counts(index, round):
                 yield head
         target = self._marks.get(fact)
         if target is not None and self._known.rounds[target] <= round:
@@ -235,16 +234,22 @@ class Labelling:
         """Whether a fact is plainly live: what proves it counts and is live, and every marker on it is dead."""
         if fact in self._fallen:
             return False
-        reason = self._find(fact, round).reason
+        rounds, marked = self._known.rounds, self._marked.get(fact)
+        if marked and any(rounds[marker] <= round and self.current(marker) != DEAD for marker in marked):
+            return False
+        reason = self._reason(fact)
         if not self._known.supports.counts(reason, round):
             return False
-        rounds, evidence = self._known.rounds, self._known.supports[reason].evidence
-        if any(rounds[marker] <= round and self.current(marker) != DEAD for marker in self._marked.get(fact, ())):
-            return False
+        evidence = self._known.supports[reason].evidence
         if isinstance(evidence, Given):
             return not self.reliance.members_among(self.reliance.node(evidence), (), self._fallen)
         # Evidence of the same effect may rest on this fact in turn.
         return all(rounds[cited] < round and cited not in self._fallen for cited in evidence)
+
+    def _reason(self, fact: int) -> int:
+        """Return the support that proves a fact in the round that labels have been brought forward to, or -1."""
+        history = self._history.get(fact)
+        return history[-1].reason if history else self._known.supports.lowest(fact)
 
     # --- evidence -----------------------------------------------------------------------------------------------
 
