@@ -13,6 +13,7 @@ from typing import Self
 import anyio
 
 from converge.agent import Agent, as_agent
+from converge.certificate import Certificate, certify
 from converge.clock import SystemClock
 from converge.context import Context
 from converge.errors import (
@@ -23,6 +24,7 @@ from converge.errors import (
     LoopRunning,
 )
 from converge.fact import Fact, id_of, identified
+from converge.history import history_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants, invariant
 from converge.job import Job
@@ -30,11 +32,13 @@ from converge.kind import Kind
 from converge.machine import Machine
 from converge.opening import Opening
 from converge.outcome import Outcome
+from converge.performing import Bench
 from converge.plan import Plan
 from converge.ports import Clock, JobHeader, Store
 from converge.schedule import ScheduleName, schedule_named
 from converge.snapshot import Snapshot, restore
 from converge.trace import Trace
+from converge.verify import Report, verify
 from converge.wiring import Wiring
 from converge.writer import Writer
 
@@ -147,6 +151,34 @@ class Engine:
     ) -> Job:
         """Return a job that goes on from its last snapshot, to be entered with `async with`."""
         return self._job(job_id, partial(self._begin_again, job_id, _listed(facts), budget, intent))
+
+    # --- testing a job ------------------------------------------------------------------------------------------
+
+    async def certify(self, outcome: Outcome) -> Certificate:
+        """Say whether an outcome's fixed point can be relied on: asked once more, no agent adds anything.
+
+        No model is asked and the job stays as it is. Raises JobUnknown, EngineBusy or StoredFactInvalid.
+        """
+        async with self._occupied(outcome.job_id):
+            stored = await self.store.load(outcome.job_id)
+            return await certify(self._bench, stored, outcome)
+
+    async def verify(self, job_id: str, schedules: int | None = None, *, stream: bool = False) -> Report:
+        """Run a job that has come to rest again under other schedules, at most so many, and compare what comes out.
+
+        From captures alone, and on a copy; what its agents hold besides their views is put back between the runs, so
+        they must not be at work meanwhile. `stream` asks as well whether arrival could matter. Raises JobUnknown,
+        JobUnsettled, JobForeign, EngineBusy or StoredFactInvalid.
+        """
+        if schedules is not None and schedules < 1:
+            raise EngineInvalid("verify(schedules=...)", "a whole number above 0", schedules)
+        async with self._occupied(job_id):
+            job = history_of(await self.store.load(job_id), self.wiring)
+            return await verify(self._bench, job, schedules, stream=stream)
+
+    @property
+    def _bench(self) -> Bench:
+        return Bench(self.wiring, self.invariants, self._max_emissions)
 
     # --- beginning a job ----------------------------------------------------------------------------------------
 

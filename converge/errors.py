@@ -32,8 +32,10 @@ __all__ = [
     "InvariantUnknown",
     "JobAbandoned",
     "JobExists",
+    "JobForeign",
     "JobNotEntered",
     "JobUnknown",
+    "JobUnsettled",
     "JoinInvalid",
     "KeyContested",
     "KindInvalid",
@@ -202,6 +204,25 @@ class JobExists(CallerError):
     def __init__(self, job_id: str, store: str) -> None:
         self.job_id = job_id
         super().__init__(f"job {job_id!r} is in {store} already: resume it, or choose another id")
+
+
+class JobUnsettled(CallerError):
+    """Raised where a job that has not come to rest is to be verified."""
+
+    def __init__(self, job_id: str, stop: str) -> None:
+        super().__init__(f"job {job_id!r} has not come to rest ({stop}): resume it first, and verify it then")
+
+
+class JobForeign(CallerError):
+    """Raised where a job is to be verified with other agents than those that ran it."""
+
+    def __init__(self, job_id: str, agent: str, *, here: bool) -> None:
+        super().__init__(
+            f"agent {agent} has not run in job {job_id!r} yet: resume it first, and verify it then"
+            if here
+            else f"agent {agent}, which ran job {job_id!r}, is not in this engine as it was then: "
+            "verify the job with the agents that ran it"
+        )
 
 
 class TargetInvalid(CallerError):

@@ -1,4 +1,4 @@
-"""The command line: `converge run`, `resume`, `plan`, `jobs`, `show`, `trace` and `bench`.
+"""The command line: `converge run`, `resume`, `plan`, `jobs`, `show`, `trace`, `verify` and `bench`.
 
 Data goes to stdout, everything else to stderr. An error that Converge foresees is one sentence and an exit code.
 """
@@ -24,6 +24,7 @@ from converge.cli.plan import plan
 from converge.cli.run import resume, run
 from converge.cli.show import show
 from converge.cli.trace import trace
+from converge.cli.verify import verify
 from converge.errors import ConvergeError
 
 app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_enable=False)
@@ -33,6 +34,7 @@ app.command()(plan)
 app.command()(jobs)
 app.command()(show)
 app.command()(trace)
+app.command(epilog=EXIT_CODES_HELP)(verify)
 app.command()(bench)
 
 

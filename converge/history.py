@@ -1,0 +1,138 @@
+"""What a stored job was given, and when: enough to run it once more from the start.
+
+A job is a row of stretches: one run and any number of resumes. What came from outside is read off the rows, and so is
+who had ended on which round when a stretch was cut short: under an exact schedule that says all there is to say.
+"""
+
+__all__ = ["AT_REST", "History", "Stretch", "history_of"]
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+
+from converge.effect import Source
+from converge.errors import JobForeign, JobUnsettled
+from converge.fact import Fact, kind_of
+from converge.intent import Budget
+from converge.ports import StoredJob
+from converge.schedule import schedule_named
+from converge.snapshot import Snapshot, restore
+from converge.stop import StopReason
+from converge.support import OUTSIDE
+from converge.trace import Activated, ActivationFailed, JobResumed, JobStarted, JobStopped, decode_event
+from converge.wiring import STATED, Wiring
+
+# The stops after which nothing is unread: all but those that cut a job short.
+AT_REST = frozenset(
+    {StopReason.FIXED_POINT, StopReason.CONTESTED, StopReason.UNACCEPTED, StopReason.INVARIANT, StopReason.WAITING}
+)
+_STATED = frozenset(kind_of(cls).label for cls in STATED) - {"Invalidation"}  # by the runtime, never from outside
+Ended = tuple[str, int]  # an agent, and the round it read
+
+
+class Stretch(NamedTuple):
+    """What one run or resume was given, under which schedule and budget, and how its activations ended.
+
+    `rests` says whether everything was read when it stopped; a required agent may still have failed then.
+    """
+
+    schedule: str
+    facts: tuple[Fact, ...]
+    budget: Budget
+    completed: frozenset[Ended]
+    failed: Mapping[Ended, ActivationFailed]
+    rests: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether its rounds and views do not depend on timing."""
+        return schedule_named(self.schedule).exact
+
+
+class History(NamedTuple):
+    """A stored job: its position as it is now, and its stretches."""
+
+    stored: StoredJob
+    end: Snapshot
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a run from the start comes to the same facts: nothing was given while what was known was timing."""
+        return all(stretch.rests or stretch.exact for stretch in self.stretches[:-1])
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """The agents that failed at some time."""
+        return frozenset(agent for stretch in self.stretches for agent, _ in stretch.failed)
+
+
+def history_of(stored: StoredJob, wiring: Wiring) -> History:
+    """Read a job that has come to rest. Raises JobUnsettled for another, JobForeign where these agents did not run it.
+
+    Also raises StoredFactInvalid.
+    """
+    end = restore(stored, wiring.kinds)
+    last = end.trace[-1] if len(end.trace) else None
+    if not isinstance(last, JobStopped) or last.reason not in AT_REST:
+        raise JobUnsettled(end.job_id, last.text if isinstance(last, JobStopped) else "it is unfinished")
+    _check_agents(end, wiring)
+    return History(stored, end, tuple(_stretches(stored.bodies, end)))
+
+
+def _check_agents(end: Snapshot, wiring: Wiring) -> None:
+    here = {agent.source for agent in wiring.agents}
+    there = {watermark.source for watermark in end.watermarks.values()}
+    for source in sorted({*end.context.supports.sources, *there} - here - {OUTSIDE}):
+        raise JobForeign(end.job_id, _named(source), here=False)
+    for source in sorted(here - there):
+        raise JobForeign(end.job_id, _named(source), here=True)
+
+
+def _named(source: Source) -> str:
+    return source.agent if source.version == "1" else f"{source.agent} (version {source.version})"
+
+
+def _stretches(bodies: Sequence[str], end: Snapshot) -> Iterator[Stretch]:
+    current: _Stretch | None = None
+    for body in bodies:
+        row = from_json(body)
+        for event in map(decode_event, row["trace"]):
+            if isinstance(event, (JobStarted, JobResumed)):
+                if current is not None:
+                    yield current.told()
+                current = _Stretch(event.schedule, tuple(_given(row, end)), Budget(**row["budget"]))
+            elif current is not None:
+                current.see(event)
+    if current is not None:
+        yield current.told()
+
+
+class _Stretch:
+    """A stretch while its rows are read."""
+
+    def __init__(self, schedule: str, facts: tuple[Fact, ...], budget: Budget) -> None:
+        self._begun = schedule, facts, budget
+        self._completed: set[Ended] = set()
+        self._failed: dict[Ended, ActivationFailed] = {}
+        self._rests = False
+
+    def see(self, event: object) -> None:
+        if isinstance(event, Activated):
+            self._completed.add((event.agent, event.round))
+        elif isinstance(event, ActivationFailed):
+            self._failed[event.agent, event.round] = event
+        elif isinstance(event, JobStopped):
+            self._rests = event.reason in AT_REST or event.reason == StopReason.AGENT_FAILED
+
+    def told(self) -> Stretch:
+        return Stretch(*self._begun, frozenset(self._completed), self._failed, self._rests)
+
+
+def _given(row: Mapping[str, Any], end: Snapshot) -> Iterator[Fact]:
+    """Iterate over what a row holds from outside; a stretch's first row holds nothing else."""
+    for place, source, _, _ in row["supports"]:
+        fact = end.context.facts[place]
+        if Source(*row["sources"][source]) == OUTSIDE and kind_of(fact).label not in _STATED:
+            yield fact
