@@ -125,7 +125,7 @@ class Machine:
         """Return what is to be done now; nothing while all there is to do is wait."""
         commits = [self._first] if self._first else []
         self._first = None
-        if self._landed and not (self._open and self.schedule.waits(self.progress)):
+        if self._landed and not (self._open and self.schedule.waits(self.progress)) and self._is_any_due():
             commits.append(self._merge(now))
         started: list[Activation] = []
         if self.stop is None:
@@ -280,8 +280,12 @@ class Machine:
     # --- merging ------------------------------------------------------------------------------------------------
 
     def _merge(self, now: float) -> Commit:
-        landed = sorted(self._landed.values(), key=lambda done: (done.activation.view.round, done.activation.number))
-        self._landed.clear()
+        landed = sorted(
+            (done for done in self._landed.values() if self.stop is not None or not self._has_mutual_open(done)),
+            key=lambda done: (done.activation.view.round, done.activation.number),
+        )
+        for done in landed:
+            del self._landed[done.activation.number]
         newest = self.context.highest
         for done in landed:
             self.progress.release(done.activation.number)
@@ -295,6 +299,14 @@ class Machine:
         self._record_merged(landed, before, newest, now)
         self._wake(growth)
         return self._commit(growth, now)
+
+    def _is_any_due(self) -> bool:
+        return self.stop is not None or not all(map(self._has_mutual_open, self._landed.values()))
+
+    def _has_mutual_open(self, done: Done) -> bool:
+        """Whether a settled agent that it reaches and is reached by is still reading: they are merged together."""
+        number, agent = done.activation.number, done.activation.agent
+        return agent.settled and any(self.wiring.are_mutual(number, other) for other in self._open)
 
     def _affordable(self, landed: list[Done], merged: list[Done], newest: int) -> Iterator[tuple[Effect, int]]:
         """Yield the effects that the budget of facts can hold, while the merge takes them one by one."""
