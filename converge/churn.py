@@ -1,4 +1,4 @@
-"""Churn: a set of live facts that is left and entered again and again while facts still grow.
+"""Churn: a set of facts that hold, or are in dispute, is left and entered again and again while facts still grow.
 
 It is looked for in rounds that are closed, so that it is found in the same round whatever the timing. Facts from
 outside begin a new count: whoever gives and takes back a premise may bring back the same set as often as they like.
@@ -10,7 +10,7 @@ from hashlib import blake2b
 
 from converge.context import Context
 from converge.fact import id_of, kind_of
-from converge.liveness import LIVE
+from converge.liveness import DEAD
 from converge.support import OUTSIDE
 
 _NAMED = 5
@@ -22,7 +22,7 @@ class Churn:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._looked: int | None = None  # the last round that was looked at
-        self._signature = 0  # of the set of live facts, but for those that never changed
+        self._signature = 0  # of the set of facts that are not dead, but for those that never changed
         self._entered: dict[int, list[int]] = {0: [0]}  # signature -> the rounds in which its set was entered
 
     def found(self, closed: int, allowed: int) -> tuple[str, ...]:
@@ -46,9 +46,9 @@ class Churn:
         """Bring the signature to a round; return whether it changed."""
         before, context = self._signature, self._context
         born = (context.position[id_of(fact)] for log in context.kinds.values() for fact in log.of_round(round))
-        flipped = [fact for fact in born if context.label(fact, round) == LIVE]
+        flipped = [fact for fact in born if context.label(fact, round) != DEAD]
         changed = context.labelling.changed(round)
-        flipped += [f for f in changed if LIVE in (context.label(f, round), context.label(f, round - 1))]
+        flipped += [f for f in changed if DEAD in (context.label(f, round), context.label(f, round - 1))]
         for fact in flipped:
             named = blake2b(id_of(context.facts[fact]).encode(), digest_size=16)
             self._signature ^= int.from_bytes(named.digest(), "big")
