@@ -29,7 +29,8 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
             emissions.append(Emission(canonical, fact_id, body, evidence))
     for emission in emissions:
         _check(agent, view, emission, own)
-    return Effect(agent.source, view.round, tuple(emissions), view.given())
+    said = tuple(emission for emission in emissions if emission.fact_id not in (emission.evidence or ()))
+    return Effect(agent.source, view.round, said, view.given())
 
 
 def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:
@@ -47,7 +48,7 @@ def _check(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
     if isinstance(emission.fact, Invalidation):
         _check_marker(agent, view, emission, emission.fact.target, own)
     for cited in emission.evidence or ():
-        if cited == emission.fact_id:
+        if cited == emission.fact_id and not view.knows(cited):  # of one that is known, it says nothing new
             raise EvidenceInvalid(agent.name, emission.fact_id, "a fact cannot be its own reason")
         if cited not in own and not view.knows(cited):
             raise EvidenceInvalid(agent.name, emission.fact_id, f"it cites {cited}, which is not in the view it read")

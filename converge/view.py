@@ -275,10 +275,8 @@ class View:
     def why(self, fact: Fact) -> Proof:
         """Return a proof of a live fact, down to given facts. Raises FactNotLive."""
         self._unrestricted("why")
-        if _is_fact(fact) and id_of(fact) not in self._context.position and self._joins(type(fact)):
-            members = self._by_key(type(fact), live=True).get(kind_of(fact).key_of(fact), [])
-            if members and least_upper_bound(members) == fact:
-                return joined([prove(self._context, member, self.round) for member in members], fact)
+        if _is_fact(fact) and not self.knows(id_of(fact)) and (members := self._live_members(fact)):
+            return joined([prove(self._context, member, self.round) for member in members], fact)
         return prove(self._context, fact, self.round)
 
     def knows(self, fact_id: str) -> bool:
@@ -292,7 +290,9 @@ class View:
     def is_live(self, fact: Fact) -> bool:
         """Whether a fact of this view is live. Needs the same declaration as `live`."""
         self._declared_live(type(fact), "is_live")
-        return self.knows(id_of(fact)) and self._is(fact, LIVE)
+        if not self.knows(id_of(fact)):
+            return bool(self._live_members(fact))
+        return self._is(fact, LIVE)
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -372,6 +372,13 @@ class View:
             elif not before or least_upper_bound(before) != least_upper_bound(facts):
                 found[key] = facts
         return found
+
+    def _live_members(self, fact: Fact) -> list[Fact]:
+        """Return the live facts that a join was made of; nothing for what is no join of theirs."""
+        if not self._joins(type(fact)):
+            return []
+        members = self._by_key(type(fact), live=True).get(kind_of(fact).key_of(fact), [])
+        return members if members and least_upper_bound(members) == fact else []
 
     def _joined(self, kind: type[F], by_key: Mapping[Any, list[F]]) -> tuple[F, ...]:
         """Return the join of each key's facts. A join that is one of them rests on that one, else on all of them."""

@@ -15,6 +15,7 @@ __all__ = [
     "MORE",
     "PURE",
     "SHAPES",
+    "VALUES",
     "Plan",
     "Play",
     "agents_of",
@@ -35,6 +36,7 @@ __all__ = [
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -218,6 +220,18 @@ def _whole(plan: Plan) -> Callable[[View], Emitted]:
     return run
 
 
+def _loose(plan: Plan) -> Callable[[View], Emitted]:
+    """Says of each what it says, and cites nothing: all of it rests on all that came with it."""
+    each = _each(plan)
+    return lambda view: (assertion[0] for assertion in each(view) if isinstance(assertion, Assertion))
+
+
+def _mixture(plan: Plan) -> Callable[[View], Emitted]:
+    """Says of each pair what it says, and cites nothing."""
+    pair = _pair(plan)
+    return lambda view: (assertion[0] for assertion in pair(view) if isinstance(assertion, Assertion))
+
+
 def _fragile(plan: Plan) -> Callable[[View], Emitted]:
     """Fails on some views, after it has said something."""
     each = _each(plan)
@@ -226,6 +240,18 @@ def _fragile(plan: Plan) -> Callable[[View], Emitted]:
         yield from each(view)
         if sum(fact.n for place in plan.reads for fact in view.new(EVERY[place])) % 3 == plan.n % 3:
             raise ValueError("not this one")
+
+    return run
+
+
+def _fickle(plan: Plan) -> Callable[[View], Emitted]:
+    """Counts, and fails on some counts."""
+
+    def run(view: View) -> Emitted:
+        count = sum(view.count(EVERY[place]) for place in plan.reads)
+        if count % 2 == plan.n % 2:
+            raise ValueError(f"not {count}")
+        yield EVERY[plan.writes]((count + plan.n) % VALUES)
 
     return run
 
@@ -312,7 +338,11 @@ SHAPES: dict[str, Make] = {
 }
 MORE: dict[str, Make] = {
     "whole": _whole,
+    "loose": _loose,
+    "mixture": _mixture,
     "fragile": _fragile,
+    "fickle": _fickle,
+    "faint": _fickle,
     "nurse": _nurse,
     "unmark": _unmark,
     "revise": _revise,
@@ -350,7 +380,7 @@ def _agent(place: int, plan: Plan) -> Agent:
         options["accepts"] = lambda view: _patient(plan, view)
     elif plan.shape == "sum":
         options["reads"] = [Live(kind) for kind in kinds]
-    elif plan.shape in ("count", "none", "best", "choosy"):
+    elif plan.shape in ("count", "none", "best", "choosy", "fickle"):
         options["when"] = "settled"
     return agent(**{**options, **_more_options(plan, kinds)})((SHAPES | MORE)[plan.shape](plan))
 
@@ -358,6 +388,7 @@ def _agent(place: int, plan: Plan) -> Agent:
 def _more_options(plan: Plan, kinds: list[type[Number]]) -> dict[str, Any]:
     more: dict[str, dict[str, Any]] = {
         "fragile": {"required": plan.n % 2 == 0},
+        "faint": {"reads": [Live(kind) for kind in kinds]},
         "nurse": {"reads": Failure},
         "unmark": {"reads": [kinds[0], Invalidation], "writes": (), "invalidates": Invalidation},
         "revise": {"writes": kinds[-1], "invalidates": kinds[-1]},
@@ -377,7 +408,7 @@ def plans(draw: st.DrawFn, shapes: Sequence[str] = (*SHAPES, "each", "sum", "sum
     return [draw(_plan(draw(st.sampled_from(shapes)))) for _ in range(draw(st.integers(2, most)))]
 
 
-_REPLACING = ("sum", "count", "none", "again", "best", "choosy", "replace")
+_REPLACING = ("sum", "count", "none", "again", "best", "choosy", "replace", "fickle", "faint")
 _READ = (0, 0, 1, 1, 2, 3, 4)  # places in KINDS, the low ones more often: facts are given there
 
 
@@ -394,18 +425,24 @@ def _plan(draw: st.DrawFn, shape: str) -> Plan:
 
 
 @st.composite
-def nets(draw: st.DrawFn, shapes: Sequence[str], most: int = 8) -> list[Plan]:
-    """Draw agents over CELLS: anybody may read what it reaches, but for those that replace."""
-    cell = st.integers(len(KINDS), len(EVERY) - 1)
-    reads = st.lists(cell, min_size=1, max_size=2, unique=True).map(tuple)
-    one = st.builds(Plan, st.sampled_from(shapes), reads, cell, st.integers(0, VALUES - 1))
-    return wirable(draw(st.lists(one, min_size=2, max_size=most)))
+def nets(draw: st.DrawFn, shapes: Sequence[str], most: int = 9) -> list[Plan]:
+    """Draw agents over some of CELLS: anybody may read what it reaches, but for those that replace."""
+    cells = range(len(KINDS), len(KINDS) + draw(st.integers(2, len(CELLS))))
+    return wirable(draw(st.lists(st.sampled_from(shapes).flatmap(partial(_knot, cells)), min_size=2, max_size=most)))
+
+
+def _knot(cells: Sequence[int], shape: str) -> st.SearchStrategy[Plan]:
+    """Draw an agent of a net: one that replaces writes one of KINDS, so that it lies on no circle too often."""
+    replacing = shape in _REPLACING
+    reads = st.lists(st.sampled_from((*cells, 0, 1) if replacing else cells), min_size=1, max_size=2, unique=True)
+    writes = st.sampled_from(range(len(KINDS)) if replacing else cells)
+    return st.builds(Plan, st.just(shape), reads.map(tuple), writes, st.integers(0, VALUES - 1))
 
 
 def cells() -> st.SearchStrategy[list[Fact]]:
     """Draw facts to be given to a net from outside."""
-    fact = st.builds(lambda kind, n: kind(n), st.sampled_from(CELLS), st.integers(0, VALUES - 1))
-    return st.lists(fact, min_size=1, max_size=5)
+    fact = st.builds(lambda kind, n: kind(n), st.sampled_from(CELLS[:4]), st.integers(0, VALUES - 1))
+    return st.lists(fact, min_size=1, max_size=4, unique=True)
 
 
 def premises() -> st.SearchStrategy[list[Fact]]:
@@ -492,17 +529,9 @@ def begin(
     return Play(machine, JobHeader("law", 0.0, _content(intent)), [])
 
 
-def go_on(
-    before: Play,
-    facts: Iterable[Fact] = (),
-    *,
-    budget: Budget | None = None,
-    agents: Iterable[Agent] | None = None,
-    invariants: Sequence[Invariant] = (),
-    ends: Ends = reversed,
-) -> Play:
-    """Restore a job from its rows, as another process would, and run it to its next stop."""
-    return _perform_all(restored(before, facts, budget=budget, agents=agents, invariants=invariants), ends)
+def go_on(before: Play, facts: Iterable[Fact] = (), *, ends: Ends = reversed, **options: Any) -> Play:
+    """Restore a job from its rows, as another process would, and run it to its next stop; options as of `restored`."""
+    return _perform_all(restored(before, facts, **options), ends)
 
 
 def restored(
@@ -512,13 +541,15 @@ def restored(
     budget: Budget | None = None,
     agents: Iterable[Agent] | None = None,
     invariants: Sequence[Invariant] = (),
+    schedule: str | None = None,
 ) -> Play:
     """Restore a job from its rows and resume it; it has not yet been asked what to do."""
+    following = before.machine.schedule if schedule is None else schedule_named(schedule)
     wiring = before.machine.wiring if agents is None else Wiring(agents, [*_outside(agents), *KINDS])
     snapshot = restore(StoredJob(before.header, before.bodies), wiring.kinds)
     if budget is not None:
         snapshot.budget = budget
-    machine = Machine(wiring, before.machine.schedule, Invariants(snapshot.context.intent, invariants), snapshot)
+    machine = Machine(wiring, following, Invariants(snapshot.context.intent, invariants), snapshot)
     machine.resume(facts, 0.0)
     return Play(machine, before.header, list(before.bodies), list(before.effects))
 

@@ -1,6 +1,7 @@
-"""Aids for testing agents and stores; the project's own tests use nothing else."""
+"""Aids for testing agents, kinds and stores; the project's own tests use nothing else."""
 
 from converge.testing.clock import VirtualClock
+from converge.testing.joins import check_join
 from converge.testing.stores import STORE_CHECKS, MakeStore, check_store
 
-__all__ = ["STORE_CHECKS", "MakeStore", "VirtualClock", "check_store"]
+__all__ = ["STORE_CHECKS", "MakeStore", "VirtualClock", "check_join", "check_store"]
