@@ -6,13 +6,16 @@ calls the activation has made before. A call that is captured is not made again.
 
 __all__ = ["Captures", "Question", "digest_of_arguments"]
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Set
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
+from converge.canonical import normalized
 from converge.errors import CaptureInvalid
 from converge.fact import Fact, id_of
 
@@ -92,10 +95,15 @@ def _encoded(value: object) -> str:
         return "set(" + ",".join(sorted(map(_encoded, value))) + ")"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(map(_encoded, value)) + "]"
+    if isinstance(value, BaseModel):
+        return f"{type(value).__name__} {_encoded(value.model_dump())}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return f"{type(value).__name__} {_encoded(fields)}"
     if isinstance(value, Iterator):
         raise ValueError(f"{value!r:.80} could be read only once")
     try:
         plain = to_jsonable_python(value)
     except PydanticSerializationError as error:
         raise ValueError(str(error)) from error
-    return json.dumps(plain, sort_keys=True, allow_nan=False)
+    return json.dumps(normalized(plain), sort_keys=True, allow_nan=False)

@@ -42,6 +42,7 @@ class Progress:
         self._open: dict[int, int] = {}  # agent -> the round it is reading
         self._reading: list[dict[int, int]] = [{} for _ in wiring.flow.groups]  # group -> round -> how many read it
         self._again: dict[int, frozenset[int]] = {}  # agent -> facts it is given a second time
+        self._tried_again: set[int] = set()  # agents that failed, and may have better luck though nothing has grown
 
     # --- waking -------------------------------------------------------------------------------------------------
 
@@ -62,6 +63,7 @@ class Progress:
                 round = 0
             if watermark.failed or (round is not None and self._is_new(agent)):
                 round = self._context.highest
+                self._tried_again.add(number)
             if round is not None:
                 self.wake_one(number, round)
 
@@ -175,7 +177,7 @@ class Progress:
     def stirs(self, number: int, round: int) -> bool:
         """Whether what an agent has unread up to a closed round is more than labels that could have changed."""
         agent, watermark = self.wiring.agents[number], self.watermarks[number]
-        if not agent.replacing or watermark.seen == _NEVER or watermark.failed:
+        if not agent.replacing or watermark.seen == _NEVER or number in self._tried_again:
             return True
         if self._grew(agent, watermark.seen, round):
             return True
@@ -187,6 +189,7 @@ class Progress:
     def take(self, number: int, round: int) -> None:
         """Note that an agent is reading a round: nothing is unread to it until it is told otherwise."""
         self._forget(number)
+        self._tried_again.discard(number)
         self._open[number] = round
         reading = self._reading[self.wiring.flow.group_of[number]]
         reading[round] = reading.get(round, 0) + 1
