@@ -4,10 +4,7 @@ A small model keeps what was merged as it was merged and knows law 6 and law 7 b
 labels it anew for each question. Rounds come in any order, but what a range of an evidence node covers is closed.
 """
 
-import importlib.util
-import os
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -22,6 +19,7 @@ from converge.intent import RootIntent
 from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.merge import merge, premises
 from tests.jobs import CELLS
+from tests.oracles import reference
 from tests.timing import JOBS
 
 WORLDS = (CELLS[:2], CELLS[2:4])  # what stands in the first is not changed by anything in the second
@@ -32,17 +30,7 @@ Labels = dict[str, int]
 
 @pytest.fixture(scope="module")
 def oracle() -> ModuleType:
-    """Return the reference labelling, which is not part of this project."""
-    place = Path(os.environ.get("CONVERGE_ORACLES") or Path(__file__).parents[2] / "shared" / "oracles")
-    path = place / "labelling.py"
-    if not path.exists():
-        pytest.skip(f"{path} is not there: set CONVERGE_ORACLES to the folder that holds labelling.py")
-    spec = importlib.util.spec_from_file_location("labelling_reference", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return reference("labelling")
 
 
 class Derived(NamedTuple):

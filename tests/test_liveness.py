@@ -1,9 +1,6 @@
 """Which facts hold: law 6, as laws of one small labelling and against an independent reference."""
 
-import importlib.util
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -17,6 +14,7 @@ from converge.liveness import DEAD, DISPUTED, LIVE, label
 from converge.proof import prove
 from tests.jobs import KINDS, agents_of, go_on, plans, play
 from tests.jobs import premises as given_facts
+from tests.oracles import reference
 
 North, East, *_ = KINDS
 Supports = list[tuple[int, tuple[int, ...]]]
@@ -122,17 +120,7 @@ def graphs(draw: st.DrawFn) -> tuple[int, Supports, Markers]:
 
 @pytest.fixture(scope="module")
 def oracle() -> ModuleType:
-    """Return the reference labelling, which is not part of this project."""
-    place = Path(os.environ.get("CONVERGE_ORACLES") or Path(__file__).parents[2] / "shared" / "oracles")
-    path = place / "labelling.py"
-    if not path.exists():
-        pytest.skip(f"{path} is not there: set CONVERGE_ORACLES to the folder that holds labelling.py")
-    spec = importlib.util.spec_from_file_location("labelling_reference", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return reference("labelling")
 
 
 @given(graphs())

@@ -1,13 +1,7 @@
-"""Two independent references: our lockstep and frontier are those of a small simulation of law 9.
+"""An independent reference: our lockstep and frontier are those of a small simulation of rounds and frontiers."""
 
-They are looked for in the folder that CONVERGE_ORACLES names, else in `../shared/oracles` beside the project.
-"""
-
-import importlib.util
-import os
 import random
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -18,9 +12,9 @@ from hypothesis import strategies as st
 from converge.agent import Agent, agent
 from converge.fact import id_of
 from tests.jobs import CELLS
+from tests.oracles import reference
 from tests.timing import JOBS, any_durations, timed
 
-FOLDER = Path(os.environ.get("CONVERGE_ORACLES") or Path(__file__).parents[2] / "shared" / "oracles")
 SIZE = 4  # values per kind: the knowledge is finite
 
 
@@ -42,16 +36,7 @@ class Rule(NamedTuple):
 
 @pytest.fixture(scope="module")
 def oracle() -> ModuleType:
-    """Return the reference, or skip."""
-    path = FOLDER / "frontier.py"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there: set CONVERGE_ORACLES to the folder that holds frontier.py")
-    spec = importlib.util.spec_from_file_location("oracle_frontier", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return reference("frontier")
 
 
 KINDS = {kind.__name__: kind for kind in CELLS[:6]}
