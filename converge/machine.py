@@ -15,7 +15,7 @@ from itertools import groupby
 
 from converge.churn import Churn
 from converge.command import Activate, Activation, Commit, Done
-from converge.effect import Effect
+from converge.effect import Effect, Given
 from converge.errors import ForeignPremise
 from converge.fact import Fact, Failure, Violation, kind_of
 from converge.intent import RootIntent
@@ -27,6 +27,7 @@ from converge.progress import Progress
 from converge.schedule import Ready, Schedule
 from converge.snapshot import Cycle, Snapshot
 from converge.stop import Stop, StopReason, Unread
+from converge.support import Evidence
 from converge.trace import (
     Activated,
     ActivationFailed,
@@ -162,14 +163,21 @@ class Machine:
         """Return what of the schedule makes the outcome depend on timing, in a sentence each."""
         found = []
         streamed = [e for e in self.trace if isinstance(e, (JobStarted, JobResumed)) and e.schedule == "stream"]
-        doubtful = [agent.name for agent in self.wiring.agents if agent.replacing or agent.accepts is not None]
-        if streamed and doubtful:
-            found.append(f"it ran as a stream, and these agents are not monotone: {', '.join(doubtful)}")
+        doubtful = self._doubtful() if streamed else []
+        if doubtful:
+            found.append(f"it ran as a stream, and these agents are not known to be monotone: {', '.join(doubtful)}")
         limit = self.stop.detail[0] if self.stop and self.stop.reason is StopReason.BUDGET else ""
         resumed = any(isinstance(event, JobResumed) for event in self.trace)  # then rounds may have been left out
         if self.schedule.name != "lockstep" and (limit in ("activations", "facts", "churn") or (limit and resumed)):
             found.append(f"its budget of {limit} ended it: how far each agent had come by then is timing")
         return tuple(found)
+
+    def _doubtful(self) -> list[str]:
+        """Name those whose conclusions can depend on what came together: they replace, choose, or cite nothing."""
+        supports = self.context.supports
+        forgetful = {supports.sources[one.source].agent for one in supports if _is_a_batch(one.evidence)}
+        agents = self.wiring.agents
+        return [one.name for one in agents if one.replacing or one.accepts is not None or one.name in forgetful]
 
     # --- starting -----------------------------------------------------------------------------------------------
 
@@ -422,3 +430,8 @@ class Machine:
             self.wiring.known(fact)
             checked.append(fact)
         return checked
+
+
+def _is_a_batch(evidence: Evidence) -> bool:
+    """Whether a conclusion rests on whatever an activation was given."""
+    return isinstance(evidence, Given) and evidence.picks != (0,)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converge import Engine, Fact, Live, agent, run
-from tests.jobs import ITEMWISE, agents_of, cells, nets, plans
+from tests.jobs import ITEMWISE, MORE, SHAPES, agents_of, cells, nets, plans, wirable
 from tests.jobs import premises as given_facts
 from tests.timing import JOBS, TIMINGS, any_durations, timed
 
@@ -34,6 +34,14 @@ def each(view):
     return [Lowest(offer.price).because(offer) for offer in view.new(Offer)]
 
 
+@agent(reads=Offer, writes=Lowest)
+def forget(view):
+    return [Lowest(min(offer.price for offer in view.new(Offer)))]
+
+
+ANY = [shape for shape in (*SHAPES, *MORE) if shape not in ("fragile", "fickle", "faint", "nurse")]  # none that fails
+
+
 def same_answer(agents, facts, order):
     oracle = timed(agents, facts, lambda name: 1.0, schedule="lockstep").view
     for _ in range(TIMINGS):
@@ -56,9 +64,21 @@ def test_circles_of_monotone_agents_change_nothing(plan, facts, order):
     same_answer(agents_of(plan), facts, order)
 
 
-@pytest.mark.parametrize("doubtful", [choose, patient])
+@given(plans(shapes=ANY), given_facts(), st.randoms(use_true_random=False))
+@settings(max_examples=JOBS)
+def test_an_answer_that_arrival_has_changed_is_in_doubt(plan, facts, order):
+    """Whoever replaces, chooses what to read or cites nothing is named, so no difference goes unsaid."""
+    agents = agents_of(wirable(plan))
+    oracle = timed(agents, facts, lambda name: 1.0, schedule="lockstep").view
+    for _ in range(TIMINGS):
+        job = timed(agents, facts, any_durations(order), schedule="stream")
+        same = (job.view.digest(), job.view.live_digest()) == (oracle.digest(), oracle.live_digest())
+        assert same or job.machine.doubts()
+
+
+@pytest.mark.parametrize("doubtful", [choose, patient, forget])
 def test_the_outcome_names_agents_that_are_not_monotone(doubtful):
-    """By what they declare: a read of liveness, or a condition on the view."""
+    """A read of liveness, a condition on the view, a conclusion that cites nothing of what came together."""
     outcome = run(Engine([doubtful], schedule="stream"), "buy", [Offer(3), Offer(2)])
     assert outcome.converged
     assert [doubtful.name in doubt for doubt in outcome.timing_dependent] == [True]
