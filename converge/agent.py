@@ -12,7 +12,8 @@ from converge.effect import Source
 from converge.errors import AgentInvalid
 from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
 from converge.intent import RootIntent
-from converge.view import Reader, View
+from converge.lookup import Reader
+from converge.view import View
 
 F = TypeVar("F", bound=Fact)
 

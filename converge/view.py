@@ -5,26 +5,23 @@ Positive reads (`new`, `all`, `get`, `conflicts`) only ever gain facts. The othe
 from a view must not depend on arrival. What the calls returned is remembered as the activation's evidence.
 """
 
-__all__ = ["UNRESTRICTED", "Conflict", "Reader", "View"]
+__all__ = ["UNRESTRICTED", "Conflict", "View"]
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from converge.canonical import normalized
 from converge.capture import Captures, Question, digest_of_arguments
 from converge.context import Context, digest_of
 from converge.effect import Given, Range, Source
-from converge.errors import CaptureInvalid, KeyContested, NonMonotoneRead, UndeclaredRead
+from converge.errors import CaptureInvalid, KeyContested
 from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
 from converge.join import least_upper_bound
-from converge.kind import Kind
 from converge.liveness import DEAD, DISPUTED, LIVE
-from converge.log import KindLog
+from converge.lookup import ANY_KEY, Lookup, Reader
 from converge.proof import Proof, joined, prove
 
 F = TypeVar("F", bound=Fact)
-_ANY: Any = object()
 
 
 class Conflict(NamedTuple):
@@ -35,42 +32,21 @@ class Conflict(NamedTuple):
     facts: tuple[Fact, ...]
 
 
-class Reader(NamedTuple):
-    """What one agent may read: kind label -> whether it is read with its liveness. None allows everything."""
-
-    source: Source
-    reads: Mapping[str, bool] | None
-
-    @property
-    def agent(self) -> str:
-        """The agent's name."""
-        return self.source.agent
-
-    @property
-    def replaces(self) -> bool:
-        """Whether only the agent's latest conclusions count."""
-        return self.source.replaces
-
-
 UNRESTRICTED = Reader(Source("(outside)"), None)
 _NOTHING: frozenset[int] = frozenset()
 
 
-class View:
+class View(Lookup):
     """What an agent sees: every fact of the kinds it reads, up to one round. Taking one costs the same at any size."""
 
     __slots__ = (
-        "_after",
         "_again",
         "_asked",
         "_captures",
-        "_context",
         "_lubs",
         "_mends",
         "_picks",
         "_ranges",
-        "_reader",
-        "round",
     )
 
     def __init__(
@@ -84,10 +60,9 @@ class View:
         *,
         mends: bool = False,
     ) -> None:
-        self._context, self._reader, self._after = context, reader, after
+        super().__init__(context, round, reader, after)
         # Labels are certain in the round that something is given again in, and to an ordinary agent in no other.
         self._again, self._captures, self._mends = again, captures, mends and bool(again)
-        self.round = round
         self._ranges: list[Range] = []
         self._picks: list[int] = []
         self._lubs: dict[str, tuple[str, ...]] = {}  # id of a join that is no fact -> the ids it was made of
@@ -116,11 +91,11 @@ class View:
         again = tuple(fact for fact in self._given_again(kind) if fact not in facts) if self._again else ()
         return tuple(sorted(facts + self._pick(again), key=id_of)) if again else facts
 
-    def all(self, kind: type[F], key: Any = _ANY) -> tuple[F, ...]:
+    def all(self, kind: type[F], key: Any = ANY_KEY) -> tuple[F, ...]:
         """Return all facts of a kind, or those of one key, whatever their label."""
         if self._joins(kind):
             return self._joined(kind, self._by_key(kind, key, live=self._mends))
-        if key is not _ANY:
+        if key is not ANY_KEY:
             facts = self._about(kind, key)
             return self._pick(fact for fact in facts if not self._mends or self._is(fact, LIVE))
         return self._between(kind, -1)
@@ -147,12 +122,12 @@ class View:
 
     # --- reads whose answer can change --------------------------------------------------------------------------
 
-    def live(self, kind: type[F], key: Any = _ANY) -> tuple[F, ...]:
+    def live(self, kind: type[F], key: Any = ANY_KEY) -> tuple[F, ...]:
         """Return the live facts of a kind, or those of one key."""
         self._declared_live(kind, "live")
         if self._joins(kind):
             return self._joined(kind, self._by_key(kind, key, live=True))
-        if key is _ANY:
+        if key is ANY_KEY:
             return self._live(kind)
         return self._pick(tuple(fact for fact in self._about(kind, key) if self._is(fact, LIVE)))
 
@@ -176,10 +151,10 @@ class View:
         self._declared_live(kind, "revived")
         return self._pick(fact for fact in self._seen(kind) if not self._was_live(fact) and self._is(fact, LIVE))
 
-    def absent(self, kind: type[F], key: Any = _ANY) -> bool:
+    def absent(self, kind: type[F], key: Any = ANY_KEY) -> bool:
         """Whether no live fact of a kind, or of one key, is known."""
         self._declared_live(kind, "absent")
-        facts = self._everything(kind) if key is _ANY else self._about(kind, key)
+        facts = self._everything(kind) if key is ANY_KEY else self._about(kind, key)
         return not any(self._is(fact, LIVE) for fact in facts)
 
     def count(self, kind: type[F]) -> int:
@@ -279,14 +254,6 @@ class View:
             return joined([prove(self._context, member, self.round) for member in members], fact)
         return prove(self._context, fact, self.round)
 
-    def knows(self, fact_id: str) -> bool:
-        """Whether the fact with this id is in the view."""
-        position = self._context.position.get(fact_id)
-        if position is None or self._context.rounds[position] > self.round:
-            return False
-        reads = self._reader.reads
-        return reads is None or position == 0 or kind_of(self._context.facts[position]).label in reads
-
     def is_live(self, fact: Fact) -> bool:
         """Whether a fact of this view is live. Needs the same declaration as `live`."""
         self._declared_live(type(fact), "is_live")
@@ -295,27 +262,6 @@ class View:
         return self._is(fact, LIVE)
 
     # --- within -------------------------------------------------------------------------------------------------
-
-    def _log(self, kind: type[Fact]) -> KindLog:
-        label = kind_of(kind).label
-        if self._reader.reads is not None and label not in self._reader.reads:
-            raise UndeclaredRead(self._reader.agent, label)
-        return self._context.kinds.get(label) or KindLog(kind_of(kind))
-
-    def _unrestricted(self, call: str) -> None:
-        if self._reader.reads is not None:
-            raise UndeclaredRead(self._reader.agent, f"everything (view.{call})")
-
-    def _reads_liveness(self, kind: type[Fact]) -> bool:
-        return self._reader.reads is None or self._reader.reads.get(kind_of(kind).label, False)
-
-    def _declared_live(self, kind: type[Fact], call: str) -> None:
-        self._log(kind)
-        if not self._reads_liveness(kind):
-            raise NonMonotoneRead(self._reader.agent, call, kind_of(kind).label)
-
-    def _everything(self, kind: type[F]) -> tuple[F, ...]:
-        return self._log(kind).between(-1, self.round)  # type: ignore[return-value]  # a log holds its own kind
 
     def _between(self, kind: type[F], after: int) -> tuple[F, ...]:
         if self._mends and after < 0:  # what rested on the fallen is to be concluded without them
@@ -332,32 +278,11 @@ class View:
             return facts  # type: ignore[return-value]
         return tuple(fact for fact in facts if self._position(fact) not in gone)  # type: ignore[misc]
 
-    def _gone(self, kind: str) -> set[int]:
-        return self._context.labelling.fallen(kind, self.round)
-
-    def _seen(self, kind: type[F]) -> tuple[F, ...]:
-        """Return what was known of a kind when this agent last completed."""
-        return self._log(kind).between(-1, self._after) if self._after >= 0 else ()  # type: ignore[return-value]
-
-    def _was_live(self, fact: Fact) -> bool:
-        return self._context.label(self._position(fact), self._after) == LIVE
-
     def _given_again(self, kind: type[F]) -> tuple[F, ...]:
         facts = (self._context.facts[place] for place in self._again)
         return tuple(sorted((fact for fact in facts if type(fact) is kind), key=id_of))
 
     # --- joins ----------------------------------------------------------------------------------------------------
-
-    def _joins(self, kind: type[Fact]) -> bool:
-        return kind_of(kind).policy == "join"
-
-    def _by_key(self, kind: type[F], key: Any = _ANY, *, live: bool = False) -> dict[Any, list[F]]:
-        facts = self._everything(kind) if key is _ANY else self._about(kind, key)
-        found: dict[Any, list[F]] = {}
-        for fact in facts:
-            if not live or self._is(fact, LIVE):
-                found.setdefault(kind_of(kind).key_of(fact), []).append(fact)
-        return found
 
     def _news_by_key(self, kind: type[F]) -> dict[Any, list[F]]:
         """Return the facts of each key whose join is another than when this agent last completed, or is due again."""
@@ -372,13 +297,6 @@ class View:
             elif not before or least_upper_bound(before) != least_upper_bound(facts):
                 found[key] = facts
         return found
-
-    def _live_members(self, fact: Fact) -> list[Fact]:
-        """Return the live facts that a join was made of; nothing for what is no join of theirs."""
-        if not self._joins(type(fact)):
-            return []
-        members = self._by_key(type(fact), live=True).get(kind_of(fact).key_of(fact), [])
-        return members if members and least_upper_bound(members) == fact else []
 
     def _joined(self, kind: type[F], by_key: Mapping[Any, list[F]]) -> tuple[F, ...]:
         """Return the join of each key's facts. A join that is one of them rests on that one, else on all of them."""
@@ -411,16 +329,6 @@ class View:
         nth = self._asked[question] = self._asked.get(question, -1) + 1
         return question._replace(nth=nth)
 
-    # --- within, about single facts -----------------------------------------------------------------------------
-
-    def _about(self, kind: type[F], key: Any) -> tuple[F, ...]:
-        log = self._log(kind)
-        if log.kind.keyed:
-            facts = [fact for fact in log.keys.get(_key(log.kind, key), ()) if self._is_visible(fact)]
-        else:
-            facts = [fact for fact in log.between(-1, self.round) if _whole(fact) == key]
-        return tuple(sorted(facts, key=id_of))  # type: ignore[arg-type]
-
     def _pick(self, facts: Iterable[F]) -> tuple[F, ...]:
         """Note single facts as given; of what is read with its liveness, only those that hold."""
         facts = tuple(facts)
@@ -433,15 +341,6 @@ class View:
         if self._reader.reads is not None:  # nobody concludes anything from an unrestricted view
             self._ranges.append(part)
 
-    def _is(self, fact: Fact, label: int) -> bool:
-        return self._context.label(self._position(fact), self.round) == label
-
-    def _is_visible(self, fact: Fact) -> bool:
-        return self._context.rounds[self._position(fact)] <= self.round
-
-    def _position(self, fact: Fact) -> int:
-        return self._context.position[id_of(fact)]
-
     def _holds(self, part: Range) -> bool:
         log = self._context.kinds.get(part.kind)
         if log is None or (first := log.first_after(part.after)) is None or first > part.upto:
@@ -453,14 +352,3 @@ class View:
 
 def _is_fact(value: object) -> bool:
     return isinstance(value, Fact)
-
-
-def _key(kind: Kind, key: Any) -> Any:
-    """Return a key as facts have it: text in NFC, and the value itself where the kind's key is one field."""
-    parts = tuple(normalized(part) for part in key) if isinstance(key, tuple) else normalized(key)
-    return parts[0] if len(kind.key) == 1 and isinstance(parts, tuple) and len(parts) == 1 else parts
-
-
-def _whole(fact: Fact) -> Any:
-    values = tuple(getattr(fact, field) for field in type(fact).__dataclass_fields__)
-    return values[0] if len(values) == 1 else values

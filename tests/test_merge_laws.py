@@ -10,8 +10,9 @@ from converge.context import Context
 from converge.effect import Effect, Emission, Given, Source
 from converge.fact import Fact, Invalidation, id_of, identified
 from converge.intent import RootIntent
+from converge.lookup import Reader
 from converge.merge import merge, premises
-from converge.view import UNRESTRICTED, Reader, View
+from converge.view import UNRESTRICTED, View
 from tests.jobs import KINDS, Play, agents_of, digests, plans, play
 from tests.jobs import premises as given_facts
 
