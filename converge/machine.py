@@ -86,6 +86,8 @@ class Machine:
         self.context.labelling.take_stirs()  # who has not read them is woken by the watermarks
         self.progress.restore()
         self.progress.offer_again(self._losses())
+        if isinstance(self.context.facts[self.context.supports[-1].fact], Violation):
+            self._stated = len(self.context.supports), self.context.labelling.notes
         growth = premises(self.context, self._checked(facts), self.context.highest + 1)
         if not growth and self.progress.idle:
             return
@@ -201,16 +203,18 @@ class Machine:
     def _passes(self, one: Ready) -> bool:
         """Whether an agent has no use for a round; then that is noted."""
         round, number = one
-        passes = not self.progress.stirs(number, round)
+        if not self.progress.stirs(number, round):
+            self.progress.overlook(number, round)
+            return True
         accepts = self.wiring.agents[number].accepts
-        if accepts is not None and not passes:
-            try:
-                passes = not accepts(self.progress.view(number, round))
-            except Exception as error:
-                self._refusals[number] = error
-        if passes:
-            self.progress.pass_by(number, round)
-        return passes
+        try:
+            if accepts is None or accepts(self.progress.view(number, round)):
+                return False
+        except Exception as error:
+            self._refusals[number] = error
+            return False
+        self.progress.pass_by(number, round)
+        return True
 
     def _begin(self, one: Ready) -> Activation:
         round, number = one

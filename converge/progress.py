@@ -5,7 +5,8 @@ round of its last completed activation, where `view.new` begins, and the last ro
 fixed point asks. A refused or failed activation moves only the second.
 
 What is unread to an agent that reads liveness may turn out to be nothing: labels could have changed, and did not. It
-is known for certain only when the round is closed, so `stirs` is asked then, and `pass_by` notes that it was nothing.
+is known for certain only when the round is closed, so `stirs` is asked then, and `overlook` notes that it was nothing.
+That is no part of a watermark: which labels could have changed, for all that was known, is timing.
 """
 
 __all__ = ["Progress"]
@@ -42,6 +43,7 @@ class Progress:
         self._open: dict[int, int] = {}  # agent -> the round it is reading
         self._reading: list[dict[int, int]] = [{} for _ in wiring.flow.groups]  # group -> round -> how many read it
         self._again: dict[int, frozenset[int]] = {}  # agent -> facts it is given a second time
+        self._overlooked: dict[int, int] = {}  # agent -> up to here, labels that could have changed did not
         self._tried_again: set[int] = set()  # agents that failed, and may have better luck though nothing has grown
 
     # --- waking -------------------------------------------------------------------------------------------------
@@ -64,7 +66,7 @@ class Progress:
             if watermark.failed or (round is not None and self._is_new(agent)):
                 round = self._context.highest
                 self._tried_again.add(number)
-            if round is not None:
+            if round is not None and self.stirs(number, self._context.highest):
                 self.wake_one(number, round)
 
     def wake(self, grown: Iterable[tuple[str, int]], besides: int | None = None) -> None:
@@ -84,6 +86,7 @@ class Progress:
                 if flow.groups[place].replaces:
                     for number in flow.groups[place].members:
                         if round > self.watermarks[number].seen:  # else it is found late that nothing had changed
+                            self._overlooked[number] = min(round - 1, self._overlooked.get(number, _NEVER))
                             self.wake_one(number, round)
 
     def wake_one(self, number: int, round: int) -> None:
@@ -215,13 +218,14 @@ class Progress:
         mended = watermark.mended if again is None else round
         self._finish(number, watermark._replace(ran=round, seen=round, failed=False, wrote=wrote, mended=mended))
 
-    def pass_by(self, number: int, round: int) -> None:
-        """Note that an agent looked at `round` and had no use for it; `view.new` goes on accumulating.
+    def overlook(self, number: int, round: int) -> None:
+        """Note that nothing had changed for an agent up to `round`, or up to what it had due above that."""
+        self._overlooked[number] = max(round, self._due.get(number, round))
+        self._finish(number, self.watermarks[number])
 
-        What a settled agent had due may lie above the last round in which anything changed.
-        """
-        seen = max(round, self._due.get(number, round)) if self.wiring.agents[number].settled else round
-        self._finish(number, self.watermarks[number]._replace(seen=seen))
+    def pass_by(self, number: int, round: int) -> None:
+        """Note that an agent looked at `round` and had no use for it; `view.new` goes on accumulating."""
+        self._finish(number, self.watermarks[number]._replace(seen=round))
 
     def failed(self, number: int, round: int) -> None:
         """Note a failed activation: it is tried again when something grows, or on resume."""
@@ -253,7 +257,8 @@ class Progress:
 
     def _finish(self, number: int, watermark: Watermark) -> None:
         """Move a watermark to what was looked at; what lies above it is unread."""
-        self._move(number, watermark)
+        if watermark != self.watermarks[number]:
+            self._move(number, watermark)
         self._forget(number)
         round = self._first_unread(number, watermark.seen)
         if round is not None:
@@ -279,7 +284,7 @@ class Progress:
             if log is not None and (round := log.first_after(seen)) is not None:
                 found = min(found, round)
         if agent.replacing and not context.labelling.all_live(context.highest):
-            flow = self.wiring.flow
+            flow, seen = self.wiring.flow, max(seen, self._overlooked.get(number, _NEVER))
             for label in flow.groups[flow.group_of[number]].minds:
                 round = context.labelling.stirred_after(label.removeprefix("!"), seen)
                 found = found if round is None else min(found, round)

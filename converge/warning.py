@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from converge.agent import Agent
 from converge.context import Context
 from converge.effect import Effect, Emission
-from converge.fact import REVISED, Invalidation
+from converge.fact import REVISED, Invalidation, kind_of
 from converge.proof import path_between
 from converge.trace import Trace, Warned
 
@@ -53,7 +53,9 @@ class Warnings:
         for emission in effect.emissions:
             if isinstance(emission.fact, Invalidation) and _is_revision(emission.fact):
                 target = self._context.position[emission.fact.target]
-                if self._is_revised_twice(agent, emission, target):
+                kind = kind_of(self._context.facts[target])
+                contests = kind.keyed and kind.policy == "contest"
+                if contests and self._is_revised_twice(agent, emission, target):
                     text = f"it revised {emission.fact.target} for one reason to facts that contest each other"
                     self._say(agent.name, _UNSTABLE, text)
 

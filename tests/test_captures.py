@@ -12,6 +12,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from converge import Agent, Budget, Engine, Fact, Live, Outcome, Retry, RootIntent, StopReason, View, agent, run
 from converge.errors import CaptureInvalid
@@ -35,6 +36,12 @@ class Opinion(Fact):
 
 class Tags(Fact):
     words: frozenset[int]
+
+
+class Request(BaseModel):
+    """What an agent might send to a model."""
+
+    words: set[int]
 
 
 class Expert:
@@ -285,6 +292,7 @@ SAME: list[tuple[Any, Any]] = [
     (frozenset({0, 8}), {8, 0}),
     ([1, 2], (1, 2)),
     (Tags(frozenset({0, 8})), Tags(frozenset([8, 0]))),
+    (Request(words={0, 8}), Request(words=set([8, 0]))),  # noqa: C405
     ({"a": [{"b": {0, 8}}]}, {"a": [{"b": set([8, 0])}]}),  # noqa: C405
 ]
 DIFFERENT: list[tuple[Any, Any]] = [

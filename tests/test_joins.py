@@ -1,7 +1,7 @@
 """Joins: of a kind with policy "join" a view gives per key the least upper bound of the facts.
 
-The jobs here are about a lot under the hammer (the highest bid counts), a delivery (what suits everybody) and a
-contract (every clause that anybody found in it).
+The jobs here are about a lot under the hammer (the highest bid counts), a delivery (the hours that suit everybody) and
+a lease (every clause that anybody found in it).
 """
 
 from collections.abc import Callable, Iterable

@@ -84,6 +84,12 @@ def advised(outcome: Outcome) -> list[str]:
 # --- conclusions that are replaced -----------------------------------------------------------------------------------
 
 
+def test_of_many_offers_one_is_recommended_once():
+    """Nothing falls in a job that knows everything from the start."""
+    outcome = run([recommend], "recommend", [RAIL, SEA, AIR])
+    assert (outcome.context.live(Advice), outcome.context.dead(Advice)) == ((Advice("sea"),), ())
+
+
 @in_every_exact_schedule
 def test_a_better_offer_makes_the_old_recommendation_fall(schedule: str):
     """It is no longer drawn, though what it rested on still holds; what followed from it falls as well."""

@@ -380,3 +380,31 @@ def test_settling_an_unstable_agents_contest_is_an_invalidation_too():
     job = lived([moody(4, 4, 2, 2, 4)], [FIRE, SMOKE], [Note("look again")], [withdrawn(Risk("fire", 2))])
     assert stop(job).reason is StopReason.FIXED_POINT
     assert job.view.live(Risk) == (Risk("fire", 4),)
+
+
+class Part(Fact, key="whole", policy="many"):
+    whole: str
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts"),
+    [
+        (Note("smoke and flames"), [{"text": "smoke"}, {"text": "flames"}]),
+        (Part("house", "roof and cellar"), [{"name": "roof"}, {"name": "cellar"}]),
+    ],
+    ids=["no key", "many"],
+)
+def test_one_fact_may_be_revised_to_several_where_several_may_hold(whole: Fact, parts: list[dict[str, str]]):
+    """To take a note apart is no mood: nothing is contested, and nobody is named."""
+    kind = type(whole)
+
+    @agent(reads=[kind, Report], writes=kind, invalidates=kind)
+    def take_apart(view: View):
+        for report in view.new(Report):
+            yield from (whole.revise(**part).because(report) for part in parts)
+
+    outcome = run([take_apart], "grade the risks", [whole, SMOKE])
+    assert outcome.converged
+    assert len(outcome.context.live(kind)) == 2
+    assert outcome.warnings == ()

@@ -4,6 +4,7 @@ The job here books carriers for a budget of 100. Whoever reads Violation may can
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,23 @@ def test_a_constraint_whose_words_change_by_themselves_ends_the_job_too(schedule
     assert runs(outcome, "helpless") == willing
 
 
+def test_resuming_it_with_nothing_states_nothing_more():
+    """Not in other words either: nobody has added anything since."""
+
+    @invariant
+    def few(view: View) -> str:
+        return f"{len(view.facts())} facts are too many"
+
+    @agent(reads=[Offer, Violation])
+    def helpless(view: View) -> None:
+        pass
+
+    first = play([helpless], [SEA], intent=RootIntent("book", constraints=("few",)), invariants=[few])
+    second = go_on(first, invariants=[few])
+    assert second.stop == first.stop
+    assert second.bodies == first.bodies
+
+
 def test_a_constraint_that_cannot_be_computed_is_violated():
     """And says why; who reads violations is told like of any other."""
 
@@ -367,14 +385,10 @@ def over_resumes(store: Store, *steps: tuple[list[Any], list[Fact]]) -> list[Out
     return asyncio.run(live())
 
 
-def stores(tmp_path: Path) -> list[Store]:
-    return [MemoryStore(), SQLiteStore(tmp_path / "jobs.db")]
-
-
-@pytest.mark.parametrize("place", [0, 1], ids=["memory", "file"])
-def test_a_violated_job_is_mended_by_an_agent_that_comes_with_a_resume(place: int, tmp_path: Path):
+@pytest.mark.parametrize("made", [lambda path: MemoryStore(), SQLiteStore], ids=["memory", "file"])
+def test_a_violated_job_is_mended_by_an_agent_that_comes_with_a_resume(made: Callable[[Path], Store], tmp_path: Path):
     """The stop said what was wrong; whoever can mend it is added, and the job goes on."""
-    violated, mended = over_resumes(stores(tmp_path)[place], ([], [SEA, AIR]), ([cancel_the_dearest], []))
+    violated, mended = over_resumes(made(tmp_path / "jobs.db"), ([], [SEA, AIR]), ([cancel_the_dearest], []))
     assert violated.stop.reason is StopReason.INVARIANT
     assert mended.converged
     assert booked(mended.context) == {"sea"}
