@@ -1,7 +1,8 @@
 """Converge: a decision runtime for asyncio. Agents add to one shared context until nothing new can be added."""
 
 from converge.agent import Agent, Live, Retry, agent
-from converge.certificate import Certificate
+from converge.checking.certificate import Certificate
+from converge.checking.verify import Report
 from converge.engine import Engine, run
 from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Violation, id_of, kind_of
 from converge.intent import Budget, RootIntent, Spend
@@ -12,7 +13,6 @@ from converge.outcome import Outcome
 from converge.plan import Plan
 from converge.proof import Proof
 from converge.stop import Stop, StopReason, Unread
-from converge.verify import Report
 from converge.view import Conflict, View
 
 __all__ = [

@@ -13,7 +13,10 @@ from typing import Self
 import anyio
 
 from converge.agent import Agent, as_agent
-from converge.certificate import Certificate, certify
+from converge.checking.certificate import Certificate, certify
+from converge.checking.history import history_of
+from converge.checking.performing import Bench
+from converge.checking.verify import Report, verify
 from converge.clock import SystemClock
 from converge.context import Context
 from converge.errors import (
@@ -24,7 +27,6 @@ from converge.errors import (
     LoopRunning,
 )
 from converge.fact import Fact, id_of, identified
-from converge.history import history_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants, invariant
 from converge.job import Job
@@ -32,13 +34,11 @@ from converge.kind import Kind
 from converge.machine import Machine
 from converge.opening import Opening
 from converge.outcome import Outcome
-from converge.performing import Bench
 from converge.plan import Plan
 from converge.ports import Clock, JobHeader, Store
 from converge.schedule import ScheduleName, schedule_named
 from converge.snapshot import Snapshot, restore
 from converge.trace import Trace
-from converge.verify import Report, verify
 from converge.wiring import Wiring
 from converge.writer import Writer
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from converge import Budget, Engine, Fact, Failure, Live, Report, RootIntent, View, agent
 from converge.activation import seal
 from converge.agent import Agent
+from converge.checking.finding import Finding
+from converge.checking.trial import singles
 from converge.errors import EngineInvalid, JobForeign, JobUnsettled, NonMonotoneRead
-from converge.finding import Finding
-from converge.trial import singles
 from converge_agents.teams import strategy
 from converge_stores.memory import MemoryStore
 from tests.jobs import KINDS, agents_of, plans, play

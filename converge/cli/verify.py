@@ -14,14 +14,14 @@ from typing import Annotated, Any, NamedTuple
 import anyio
 import typer
 
+from converge.checking.finding import Finding
+from converge.checking.verify import Report
 from converge.cli.console import AsJson, JobId, counted, data, one_line, write_json, write_line
 from converge.cli.exit_codes import ExitCode
 from converge.cli.place import DEFAULT_STORE, StoreAddress, existing_store
 from converge.cli.run import TargetName
 from converge.cli.target import load_target
 from converge.errors import TargetInvalid
-from converge.finding import Finding
-from converge.verify import Report
 
 _SEEDS = ("0", "1")
 
@@ -63,7 +63,7 @@ def _code(report: Report) -> ExitCode:
 
 
 def _told(report: Report, store: str) -> dict[str, Any]:
-    """Return JSON data of this shape; a finding's fields are those of `converge.finding.Finding`.
+    """Return JSON data of this shape; a finding's fields are those of `converge.checking.finding.Finding`.
 
     {"job_id", "store": text, "exit_code": int, "sound": bool, "schedules": int, "families": {family: int},
     "digests": {"digest", "live_digest", "proof_digest": text}, "defects": [finding], "warnings": [finding]}

@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from converge.agent import Agent
+from converge.checking.history import AT_REST
+from converge.checking.performing import Bench, Perform, Recorded, performing
 from converge.command import Activation, Done
 from converge.context import Context
 from converge.effect import Effect
 from converge.errors import CaptureMissing
 from converge.fact import Fact, id_of, kind_of
-from converge.history import AT_REST
 from converge.merge import merge
 from converge.outcome import Outcome
-from converge.performing import Bench, Perform, Recorded, performing
 from converge.ports import StoredJob
 from converge.snapshot import Snapshot, Watermark, restore
 from converge.stop import StopReason

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from converge.agent import Agent
+from converge.checking.holdings import Holdings
+from converge.checking.trial import Act, Rerun
 from converge.context import Context
 from converge.fact import Fact, id_of, kind_of
-from converge.holdings import Holdings
 from converge.liveness import DEAD
-from converge.trial import Act, Rerun
 
 _SIDES = {
     "job": "is in the job, and not under this schedule",

@@ -11,20 +11,20 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from converge.checking.history import History, Stretch
+from converge.checking.performing import Bench, Perform, Recorded, performing
+from converge.checking.trial import Act, Rerun, Starving, Trial, TrialMachine, singles
+from converge.checking.watched import Watched
 from converge.command import Activate, Activation, Commit, Done
 from converge.context import Context
 from converge.effect import Effect
-from converge.history import History, Stretch
 from converge.intent import Budget, Spend
 from converge.machine import Machine
-from converge.performing import Bench, Perform, Recorded, performing
 from converge.ports import StoredJob
 from converge.schedule import Schedule, schedule_named
 from converge.snapshot import Snapshot, restore
 from converge.stop import StopReason
 from converge.trace import ActivationFailed, Trace
-from converge.trial import Act, Rerun, Starving, Trial, TrialMachine, singles
-from converge.watched import Watched
 
 
 async def rerun(bench: Bench, job: History, trial: Trial, forget: Callable[[], None]) -> Rerun:

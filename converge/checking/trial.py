@@ -9,6 +9,7 @@ __all__ = ["Act", "Rerun", "Starving", "Trial", "TrialMachine", "singles"]
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from converge.checking.watched import Call
 from converge.command import Done
 from converge.context import Context
 from converge.effect import Effect, Emission
@@ -19,7 +20,6 @@ from converge.progress import Progress
 from converge.schedule import Ready, Schedule
 from converge.stop import Stop
 from converge.view import UNRESTRICTED, View
-from converge.watched import Call
 
 
 class Trial(NamedTuple):

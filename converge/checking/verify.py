@@ -13,17 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 
-from converge import arrival, diagnosis
 from converge.agent import Agent
+from converge.checking import arrival, diagnosis
+from converge.checking.finding import Case, Finding
+from converge.checking.history import History
+from converge.checking.holdings import Holdings
+from converge.checking.performing import Bench
+from converge.checking.rerun import rerun
+from converge.checking.trial import Rerun, Trial
 from converge.errors import CaptureMissing
-from converge.finding import Case, Finding
-from converge.history import History
-from converge.holdings import Holdings
-from converge.performing import Bench
-from converge.rerun import rerun
 from converge.stop import Stop, StopReason
 from converge.trace import JobStopped
-from converge.trial import Rerun, Trial
 from converge.view import UNRESTRICTED, View
 
 _CRASHES = 8  # of one job, spread over its commits

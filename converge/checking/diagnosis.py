@@ -6,12 +6,12 @@ and reads something besides: what that can be is looked for in what its function
 
 __all__ = ["diagnosed", "outside", "why_broken"]
 
+from converge.checking.finding import Case, Finding
+from converge.checking.trial import Act
 from converge.context import Context
 from converge.errors import CaptureMissing
 from converge.fact import id_of
-from converge.finding import Case, Finding
 from converge.support import OUTSIDE
-from converge.trial import Act
 from converge.view import View
 
 _REPORT = "this is a defect of Converge itself: report it with the job"

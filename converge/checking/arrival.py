@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from converge.agent import Agent
+from converge.checking.diagnosis import outside, why_broken
+from converge.checking.finding import Case, Finding, missing, shown, standing_otherwise
+from converge.checking.trial import Act
+from converge.checking.watched import Call
 from converge.context import Context
-from converge.diagnosis import outside, why_broken
 from converge.effect import Emission
 from converge.errors import CaptureMissing, KeyContested, UndeclaredRead
-from converge.finding import Case, Finding, missing, shown, standing_otherwise
-from converge.trial import Act
-from converge.watched import Call
 
 
 class _Apart(NamedTuple):

@@ -11,7 +11,7 @@ from types import CellType
 from typing import Any
 
 from converge.agent import Agent
-from converge.held import CONTAINERS, Finds, Held, Variable, is_full
+from converge.checking.held import CONTAINERS, Finds, Held, Variable, is_full
 
 
 class Holdings:
