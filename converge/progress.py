@@ -240,7 +240,8 @@ class Progress:
 
     def unread(self) -> tuple[tuple[str, int], ...]:
         """Return who has something unread, in name order, and the round each would read next."""
-        return tuple((self.wiring.agents[number].name, self._due[number]) for number in sorted(self._due))
+        due = (number for number in sorted(self._due) if self.stirs(number, self._context.highest))
+        return tuple((self.wiring.agents[number].name, self._due[number]) for number in due)
 
     @property
     def moved(self) -> bool:
