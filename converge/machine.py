@@ -146,7 +146,7 @@ class Machine:
 
     def _end(self, now: float) -> Iterator[Command]:
         unread = tuple(Unread(*item) for item in self.progress.unread())
-        assert self.stop or self._exhausted or not unread, f"nobody may read and these have something unread: {unread}"
+        assert self.stop or self._exhausted or self.progress.idle, f"nobody may read, yet there is more: {unread}"
         self.stop = dataclasses.replace(self.stop or self._verdict(), unread=unread)
         if not self._is_known(self.stop):
             self.trace.record(JobStopped, now, self.stop.reason.value, str(self.stop))
