@@ -169,8 +169,9 @@ class Machine:
         if doubtful:
             found.append(f"it ran as a stream, and these agents are not known to be monotone: {', '.join(doubtful)}")
         limit = self.stop.detail[0] if self.stop and self.stop.reason is StopReason.BUDGET else ""
-        resumed = any(isinstance(event, JobResumed) for event in self.trace)  # then rounds may have been left out
-        if self.schedule.name != "lockstep" and (limit in ("activations", "facts", "churn") or (limit and resumed)):
+        # Rounds of a resumed job may leave some out, and those of a stream are merges.
+        loose = self.schedule.name == "stream" or any(isinstance(event, JobResumed) for event in self.trace)
+        if self.schedule.name != "lockstep" and (limit in ("activations", "facts", "churn") or (limit and loose)):
             found.append(f"its budget of {limit} ended it: how far each agent had come by then is timing")
         return tuple(found)
 
