@@ -24,7 +24,7 @@ from converge.kind import Kind
 from converge.ports import StoredJob
 from converge.trace import Trace, decode_event, encode_event
 
-_FORM = 1  # of a row's body
+_FORM = 2  # of a row's body
 _BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (RootIntent, Invalidation, Failure, Violation)}
 
 
@@ -124,13 +124,18 @@ class Snapshot:
 def restore(stored: StoredJob, kinds: Mapping[str, Kind] | None) -> Snapshot:
     """Return the position that the rows describe. `kinds` by label; None reads every fact as plain JSON.
 
-    Raises StoredFactInvalid for a fact whose kind is not among `kinds` or whose content no longer fits it.
+    Raises StoredFactInvalid for a fact whose kind is not among `kinds` or whose content no longer fits it, and for a
+    row of another form.
     """
     intent, _, _ = identified(_BUILT_IN["RootIntent"].load(from_json(stored.header.intent)))
     snapshot = Snapshot(stored.header.job_id, Context(intent), Trace(), {}, Spend(), Budget(), len(stored.bodies))
     known = _Kinds(stored.header.job_id, kinds)
-    for body in stored.bodies:
-        _apply(snapshot, from_json(body), known)
+    for number, body in enumerate(stored.bodies, start=1):
+        row = from_json(body)
+        if row["form"] != _FORM:
+            reason = f"form {row['form']} is not form {_FORM} of rows"
+            raise StoredFactInvalid(snapshot.job_id, f"row {number}", reason)
+        _apply(snapshot, row, known)
     return snapshot
 
 

@@ -7,12 +7,14 @@ from itertools import count
 import pytest
 
 from converge import Engine
-from converge.errors import StoreForeign, StoreTooNew, StoreUnavailable
-from converge.ports import JobHeader
+from converge.errors import StoredFactInvalid, StoreForeign, StoreTooNew, StoreUnavailable
+from converge.ports import JobHeader, StoredJob
+from converge.snapshot import restore
 from converge.testing import STORE_CHECKS, check_store
 from converge.testing.stores import Row
 from converge_stores import MemoryStore, SQLiteStore
 from converge_stores.schema import APPLICATION_ID, VERSION
+from tests.jobs import play
 
 
 @pytest.mark.asyncio
@@ -165,3 +167,11 @@ async def test_an_error_that_a_store_did_not_foresee_ends_the_job_by_name():
     with pytest.raises(StoreUnavailable, match="OSError: the disk is gone") as raised:
         await Engine([], store=_Failing()).run("anything")
     assert isinstance(raised.value.__cause__, OSError)
+
+
+def test_a_row_of_another_form_is_refused():
+    """It is said which row, and nothing is guessed."""
+    job = play([], [])
+    body = job.bodies[0].replace('"form":2', '"form":1')
+    with pytest.raises(StoredFactInvalid, match=r"row 1.*form 1 is not form 2"):
+        restore(StoredJob(job.header, [body]), None)
