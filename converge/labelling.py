@@ -305,9 +305,9 @@ class Labelling:
                 self._note(touched, round)
                 kind = kind_of(self._known.facts[touched]).label
                 rounds = self._stirred.setdefault(kind, [])
+                self._stirs.add((kind, round))  # though it was taken before: more of the round may come to be known
                 if round not in rounds:
                     insort(rounds, round)
-                    self._stirs.add((kind, round))
 
     def _note(self, fact: int, round: int) -> None:
         events = self._events.get(round)
