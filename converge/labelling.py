@@ -136,11 +136,12 @@ class Labelling:
         return self._rounds[bisect_right(self._rounds, after) :]
 
     def weakened(self, upto: int) -> list[int]:
-        """Return the supports, by index, that rest on a fact that is dead in a round."""
+        """Return the supports of rounds up to one, by index, that rest on a fact that is dead in it."""
         self._advance(upto)
-        rounds = self._known.rounds
-        dead = (fact for fact, of in self._fallen.items() if of == DEAD and rounds[fact] <= upto)
-        return sorted({index for fact in dead for index in self.reliance.users(fact)})
+        rounds, supports = self._known.rounds, self._known.supports
+        dead = (fact for fact in self._history if rounds[fact] <= upto and self._find(fact, upto).label == DEAD)
+        used = {index for fact in dead for index in self.reliance.users(fact)}
+        return sorted(index for index in used if supports[index].round <= upto)
 
     def without(self, kind: str, upto: int) -> dict[int, int]:
         """Return what all labels would be in a round if no fact of one kind had a support."""

@@ -21,10 +21,13 @@ from converge.support import Support
 
 
 def losses(
-    context: Context, agents: Iterable[Agent], watermarks: Iterable[Watermark], captures: Captures
+    context: Context, agents: Iterable[Agent], watermarks: Iterable[Watermark], captures: Captures, upto: int
 ) -> dict[int, frozenset[int]]:
-    """Return by agent number the live rest of each evidence that lost a part since the agent was last given any."""
-    if context.labelling.all_live(context.highest):
+    """Return by agent number the live rest of each evidence that lost a part since the agent was last given any.
+
+    As of round `upto`: what was offered once is the same to whoever restores the job in the middle of it.
+    """
+    if context.labelling.all_live(upto):
         return {}
     concerned = {
         context.supports.number(agent.source): (number, agent, watermark.mended)
@@ -32,48 +35,48 @@ def losses(
         if not agent.replacing and watermark.ran >= 0
     }
     found: dict[int, set[int]] = {}
-    for index in context.labelling.weakened(context.highest):
+    for index in context.labelling.weakened(upto):
         support = context.supports[index]
         number, agent, mended = concerned.get(support.source, (-1, None, -1))
         if agent is None:
             continue
         forgets = isinstance(support.evidence, Given) or captures.has_asked(agent.name)
         if forgets or _cites_join(context, support):
-            rest = _rest(context, support, agent.reader.reads or {})
-            if _is_due(context, support, rest, mended):
+            rest = _rest(context, support, agent.reader.reads or {}, upto)
+            if _is_due(context, support, rest, mended, upto):
                 found.setdefault(number, set()).update(rest)
     return {number: frozenset(rest) for number, rest in found.items() if rest}
 
 
-def _is_due(context: Context, support: Support, rest: set[int], mended: int) -> bool:
+def _is_due(context: Context, support: Support, rest: set[int], mended: int, upto: int) -> bool:
     """Whether a support lost evidence, and when its agent was last given any again had not, or less of it was live."""
     evidence = context.evidence_of(support)
-    if all(context.label(cited, context.highest) != DEAD for cited in evidence):
+    if all(context.label(cited, upto) != DEAD for cited in evidence):
         return False
     if support.round > mended or all(context.label(cited, mended) != DEAD for cited in evidence):
         return True
     return any(not context.is_live(place, mended) for place in rest)
 
 
-def _rest(context: Context, support: Support, reads: Mapping[str, bool]) -> set[int]:
+def _rest(context: Context, support: Support, reads: Mapping[str, bool], upto: int) -> set[int]:
     """Return what is live of what the activation was given as new, or again where nothing was new."""
     evidence = [cited for cited in context.evidence_of(support) if kind_of(context.facts[cited]).label in reads]
     before = context.supports.read_before(support)
     new = [cited for cited in evidence if context.rounds[cited] > before]
-    rest = {cited for cited in new or evidence if context.label(cited, context.highest) == LIVE}
-    dead = (cited for cited in evidence if context.label(cited, context.highest) == DEAD)
-    return rest.union(*(_of_one_join(context, cited) for cited in dead))
+    rest = {cited for cited in new or evidence if context.label(cited, upto) == LIVE}
+    dead = (cited for cited in evidence if context.label(cited, upto) == DEAD)
+    return rest.union(*(_of_one_join(context, cited, upto) for cited in dead))
 
 
 def _cites_join(context: Context, support: Support) -> bool:
     return any(kind_of(context.facts[cited]).policy == "join" for cited in context.evidence_of(support))
 
 
-def _of_one_join(context: Context, fact: int) -> set[int]:
+def _of_one_join(context: Context, fact: int, upto: int) -> set[int]:
     """Return the live facts that are joined with a fact: without it, their join is another one."""
     kind = kind_of(context.facts[fact])
     if kind.policy != "join":
         return set()
     about = context.log(kind).keys[kind.key_of(context.facts[fact])]
     places = (context.position[id_of(other)] for other in about)
-    return {place for place in places if context.label(place, context.highest) == LIVE}
+    return {place for place in places if context.is_live(place, upto)}

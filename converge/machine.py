@@ -85,7 +85,8 @@ class Machine:
         """Go on from the snapshot, with facts given late one round above the highest so far."""
         self.context.labelling.take_stirs()  # who has not read them is woken by the watermarks
         self.progress.restore()
-        self.progress.offer_again(self._losses())
+        for round in self.progress.offered():
+            self.progress.offer_again(self._losses(round - 1), round)
         if isinstance(self.context.facts[self.context.supports[-1].fact], Violation):
             self._stated = len(self.context.supports), self.context.labelling.notes
         growth = premises(self.context, self._checked(facts), self.context.highest + 1)
@@ -259,7 +260,7 @@ class Machine:
 
     def _stir(self) -> Growth | None:
         """Give again what lost evidence, else state what is violated; None where nobody has a use for either."""
-        lost = self._losses()
+        lost = self._losses(self.context.highest)
         lost = {number: facts for number, facts in lost.items() if self._is_unoffered(number, facts)}
         if lost:
             self.context.reach(self.context.highest + 1)
@@ -277,8 +278,8 @@ class Machine:
         self._stated = len(self.context.supports), self.context.labelling.notes
         return growth or None
 
-    def _losses(self) -> dict[int, frozenset[int]]:
-        return losses(self.context, self.wiring.agents, self.progress.watermarks, self.job.captures)
+    def _losses(self, upto: int) -> dict[int, frozenset[int]]:
+        return losses(self.context, self.wiring.agents, self.progress.watermarks, self.job.captures, upto)
 
     def _is_unoffered(self, number: int, facts: frozenset[int]) -> bool:
         """Whether an agent that would not take, or failed on, what it was given again is now to be given more."""

@@ -104,14 +104,18 @@ class Progress:
         self._move(number, self.watermarks[number]._replace(offered=round))
         self.wake_one(number, round)
 
-    def offer_again(self, lost: Mapping[int, frozenset[int]]) -> None:
-        """After a restore, give again what agents were offered and have not completed on."""
+    def offered(self) -> list[int]:
+        """Return the rounds in which agents were offered what they have not completed on."""
+        return sorted({one.offered for one in self.watermarks if one.offered > one.mended})
+
+    def offer_again(self, lost: Mapping[int, frozenset[int]], round: int) -> None:
+        """After a restore, give again what agents were offered in a round and have not completed on."""
         for number, facts in lost.items():
             watermark = self.watermarks[number]
-            if watermark.offered > watermark.mended:
+            if watermark.offered == round > watermark.mended:
                 self._again[number] = facts
-            if watermark.offered > watermark.seen:
-                self.wake_one(number, watermark.offered)
+                if round > watermark.seen:
+                    self.wake_one(number, round)
 
     def given_again(self, number: int) -> frozenset[int]:
         """Return what an agent is to be given once more, or was and has not completed on."""

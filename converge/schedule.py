@@ -134,7 +134,10 @@ def _unreached(progress: Progress, found: list[Ready], round: int) -> list[Ready
     if min(stamps.values(), default=round) >= round:
         return found
     arrivals = flow.arrivals(stamps)
-    return [one for one in found if arrivals.get(flow.group_of[one.number], inf) > round]
+    free = [one for one in found if arrivals.get(flow.group_of[one.number], inf) > round]
+    # On a circle a settled agent waits for whom it can reach: these go first, and nobody else.
+    awaited = frozenset().union(*(flow.upstream[place] for place in stamps if flow.groups[place].settled))
+    return free or [one for one in found if flow.group_of[one.number] in awaited]
 
 
 def _candidates(progress: Progress) -> list[Ready]:

@@ -362,11 +362,17 @@ def agents_of(plans: Iterable[Plan]) -> list[Agent]:
 
 def wirable(plans: Iterable[Plan]) -> list[Plan]:
     """Leave out, one by one, the plans that would close a circle through an agent that replaces."""
-    kept: list[Plan] = []
-    for plan in plans:
-        if not Wiring(agents_of([*kept, plan]), allow_disputes=True).flow.forbidden_circle():
+    drawn, kept = list(plans), list[Plan]()
+    if not _is_circular(drawn):
+        return drawn
+    for plan in drawn:
+        if not _is_circular([*kept, plan]):
             kept.append(plan)
     return kept
+
+
+def _is_circular(plans: Iterable[Plan]) -> bool:
+    return bool(Wiring(agents_of(plans), allow_disputes=True).flow.forbidden_circle())
 
 
 def _agent(place: int, plan: Plan) -> Agent:
@@ -425,15 +431,17 @@ def _plan(draw: st.DrawFn, shape: str) -> Plan:
 
 
 @st.composite
-def nets(draw: st.DrawFn, shapes: Sequence[str], most: int = 9) -> list[Plan]:
-    """Draw agents over some of CELLS: anybody may read what it reaches, but for those that replace."""
-    cells = range(len(KINDS), len(KINDS) + draw(st.integers(2, len(CELLS))))
-    return wirable(draw(st.lists(st.sampled_from(shapes).flatmap(partial(_knot, cells)), min_size=2, max_size=most)))
+def nets(draw: st.DrawFn, shapes: Sequence[str], most: int = 9, *, disputes: bool = False) -> list[Plan]:
+    """Draw agents over some of CELLS: anybody may read what it reaches, but for those that replace, unless disputed."""
+    cells = range(len(KINDS), len(KINDS) + draw(st.integers(2, 5 if disputes else len(CELLS))))
+    knots = st.sampled_from(shapes).flatmap(partial(_knot, cells, disputes))
+    drawn = draw(st.lists(knots, min_size=2, max_size=most))
+    return drawn if disputes else wirable(drawn)
 
 
-def _knot(cells: Sequence[int], shape: str) -> st.SearchStrategy[Plan]:
-    """Draw an agent of a net: one that replaces writes one of KINDS, so that it lies on no circle too often."""
-    replacing = shape in _REPLACING
+def _knot(cells: Sequence[int], disputes: bool, shape: str) -> st.SearchStrategy[Plan]:
+    """Draw an agent of a net: one that replaces writes one of KINDS, unless it may lie on a circle."""
+    replacing = shape in _REPLACING and not disputes
     reads = st.lists(st.sampled_from((*cells, 0, 1) if replacing else cells), min_size=1, max_size=2, unique=True)
     writes = st.sampled_from(range(len(KINDS)) if replacing else cells)
     return st.builds(Plan, st.just(shape), reads.map(tuple), writes, st.integers(0, VALUES - 1))

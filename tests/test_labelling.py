@@ -238,7 +238,7 @@ class Happening:
 
 
 @given(st.data())
-@settings(max_examples=JOBS * 3)
+@settings(max_examples=JOBS * 2)
 def test_labels_asked_for_at_any_time_are_those_of_the_whole_graph_as_of_every_round(oracle, data):
     """Supports out of order, lowered rounds, replaced conclusions, circles, markers on markers, between questions."""
     world = World(oracle)

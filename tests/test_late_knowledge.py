@@ -65,7 +65,7 @@ def test_effects_shuffled_repeated_and_split_give_the_same_three_digests(plan, f
 
 
 @given(plans(shapes=FIRM).map(wirable), given_facts(), given_facts(), st.data())
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_what_is_stated_late_leads_to_what_a_run_from_scratch_finds_live(plan, facts, late, data):
     """In any portions: settled agents on several levels and strikes against what was replaced since included."""
     agents, order = agents_of(plan), data.draw(orders)
@@ -78,7 +78,7 @@ def test_what_is_stated_late_leads_to_what_a_run_from_scratch_finds_live(plan, f
 
 
 @given(nets((*FIRM, *("each",) * 6)), cells(), cells(), orders)
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_what_is_stated_late_to_a_net_leads_to_what_a_run_from_scratch_finds_live(plan, facts, late, order):
     """As above, where agents read what they reach."""
     agents, late = agents_of(plan), [*late, *(fact.invalidate("late") for fact in facts[:2])]
@@ -96,7 +96,7 @@ def portions(late: Sequence[Fact]) -> st.SearchStrategy[list[list[Fact]]]:
 
 
 @given(plans(shapes=FIRM).map(wirable), given_facts().filter(bool), st.data())
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_invalidating_a_premise_equals_never_having_stated_it(plan, facts, data):
     """All that holds or is in doubt is the same, but for the marker itself."""
     agents, order = agents_of(plan), data.draw(orders)
@@ -108,7 +108,7 @@ def test_invalidating_a_premise_equals_never_having_stated_it(plan, facts, data)
 
 
 @given(plans(shapes=FIRM).map(wirable), given_facts(), st.data())
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_invalidating_the_invalidations_restores_what_held(plan, facts, data):
     """Whatever was marked, premises or conclusions, and whatever was concluded meanwhile."""
     agents, order = agents_of(plan), data.draw(orders)
@@ -124,7 +124,7 @@ def test_invalidating_the_invalidations_restores_what_held(plan, facts, data):
 
 
 @given(plans(shapes=UNCITED).map(wirable), given_facts().filter(bool), st.data())
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_a_batch_that_lost_a_member_is_concluded_from_again_without_it(plan, facts, data):
     """Who cites nothing loses work, not truth: what holds is what would hold had the member never been given."""
     agents, order = agents_of(plan), data.draw(orders)
@@ -138,7 +138,7 @@ def test_a_batch_that_lost_a_member_is_concluded_from_again_without_it(plan, fac
 
 
 @given(nets((*UNCITED, *("loose",) * 6)), cells(), orders)
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_a_batch_of_a_net_that_lost_a_member_is_concluded_from_again_without_it(plan, facts, order):
     """As above, where agents read what they reach."""
     agents, (lost, *kept) = agents_of(plan), facts

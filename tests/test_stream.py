@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converge import Engine, Fact, Live, agent, run
+from converge import Budget, Engine, Fact, Live, agent, run
+from converge.stop import StopReason
 from tests.jobs import ITEMWISE, MORE, SHAPES, agents_of, cells, nets, plans, wirable
 from tests.jobs import premises as given_facts
-from tests.timing import JOBS, TIMINGS, any_durations, timed
+from tests.timing import JOBS, TIMINGS, any_durations, timed, timed_on
 
 
 class Offer(Fact):
@@ -51,21 +52,21 @@ def same_answer(agents, facts, order):
 
 
 @given(plans(shapes=ITEMWISE), given_facts(), st.randoms(use_true_random=False))
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_agents_that_conclude_fact_by_fact_lead_to_the_same_answer(plan, facts, order):
     """Invalidations included: what is merged is a set, and labels are a function of it."""
     same_answer(agents_of(plan), facts, order)
 
 
 @given(nets(ITEMWISE), cells(), st.randoms(use_true_random=False))
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_circles_of_monotone_agents_change_nothing(plan, facts, order):
     """Everybody reads, in the end, everything."""
     same_answer(agents_of(plan), facts, order)
 
 
 @given(plans(shapes=ANY), given_facts(), st.randoms(use_true_random=False))
-@settings(max_examples=JOBS)
+@settings(max_examples=JOBS // 2)
 def test_an_answer_that_arrival_has_changed_is_in_doubt(plan, facts, order):
     """Whoever replaces, chooses what to read or cites nothing is named, so no difference goes unsaid."""
     agents = agents_of(wirable(plan))
@@ -74,6 +75,26 @@ def test_an_answer_that_arrival_has_changed_is_in_doubt(plan, facts, order):
         job = timed(agents, facts, any_durations(order), schedule="stream")
         same = (job.view.digest(), job.view.live_digest()) == (oracle.digest(), oracle.live_digest())
         assert same or job.machine.doubts()
+
+
+@given(nets(ITEMWISE), cells(), st.integers(0, 4), st.randoms(use_true_random=False))
+@settings(max_examples=JOBS // 4)
+def test_a_stream_that_its_budget_ended_is_in_doubt(plan, facts, rounds, order):
+    """Rounds of a stream are its own, so which of them a budget buys is timing, also for monotone agents."""
+    job = timed(agents_of(plan), facts, any_durations(order), schedule="stream", budget=Budget(rounds=rounds))
+    assert job.stop is not None
+    assert bool(job.machine.doubts()) == (job.stop.reason is StopReason.BUDGET)
+
+
+@given(nets(ITEMWISE), cells(), cells(), st.randoms(use_true_random=False))
+@settings(max_examples=JOBS // 4)
+def test_what_comes_late_to_a_stream_is_as_if_it_had_been_known(plan, facts, late, order):
+    """Premises and markers on premises, whoever was slow before and after."""
+    late = [*late, *(fact.invalidate("late") for fact in facts[:2])]
+    job = timed(agents_of(plan), facts, any_durations(order), schedule="stream")
+    scratch = timed(agents_of(plan), [*facts, *late], any_durations(order), schedule="lockstep").view
+    resumed = timed_on(job, late, any_durations(order)).view
+    assert (resumed.digest(), resumed.live_digest()) == (scratch.digest(), scratch.live_digest())
 
 
 @pytest.mark.parametrize("doubtful", [choose, patient, forget])
@@ -93,6 +114,24 @@ def test_the_exact_schedules_name_nobody(schedule):
 def test_a_stream_of_monotone_agents_is_not_in_doubt():
     """Neither in the stream nor in a job that was one once."""
     assert run(Engine([each], schedule="stream"), "buy", [Offer(3)]).timing_dependent == ()
+
+
+def test_who_is_busy_reads_all_that_came_meanwhile_at_once():
+    """Three conclusions of others cost a slow agent one activation in a stream, and three under frontier."""
+
+    @agent(reads=Offer, writes=Offer)
+    def outbid(view):
+        return [Offer(offer.price + 1).because(offer) for offer in view.new(Offer) if offer.price < 3]
+
+    @agent(reads=Offer, writes=Lowest)
+    def slow(view):
+        return [Lowest(offer.price).because(offer) for offer in view.new(Offer)]
+
+    def ran(schedule: str) -> list[int]:
+        job = timed([outbid, slow], [Offer(0)], lambda name: 60.0 if name == "slow" else 1.0, schedule=schedule)
+        return [len(one.shown) for one in job.seen if one.agent == "slow"]
+
+    assert (ran("stream"), ran("frontier")) == ([1, 4], [1, 2, 3, 4])
 
 
 @pytest.mark.asyncio

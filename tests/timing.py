@@ -4,7 +4,7 @@ Every view is noted when its activation begins and read again when it ends, sinc
 agent runs when its activation ends: what it is shown must not depend on what was merged meanwhile.
 """
 
-__all__ = ["JOBS", "TIMINGS", "Duration", "Seen", "Timed", "any_durations", "timed", "timed_on"]
+__all__ = ["JOBS", "TIMINGS", "Duration", "Seen", "Timed", "any_durations", "even", "timed", "timed_on"]
 
 import dataclasses
 import heapq
@@ -53,6 +53,11 @@ def timed(agents: Iterable[Agent], facts: Iterable[Fact], duration: Duration, **
 def timed_on(before: Play, facts: Iterable[Fact], duration: Duration, **options: Any) -> Timed:
     """Restore a job from its rows, as another process would, and run it to its next stop."""
     return _drive(restored(before, facts, **options), duration)
+
+
+def even(agent: str) -> float:
+    """Return one second for everybody."""
+    return 1.0
 
 
 def any_durations(order: random.Random) -> Duration:
