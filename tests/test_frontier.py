@@ -1,10 +1,11 @@
-"""Law 9: frontier gives the same facts, rounds of facts and views as lockstep, whatever the durations; it waits less."""
+"""Law 9: frontier gives the facts, rounds and views of lockstep, whatever the durations; it waits less."""
 
 import dataclasses
 import random
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -99,7 +100,7 @@ def test_frontier_equals_lockstep_for_what_is_stated_late_to_a_net(plan, facts, 
 @given(plans(shapes=FIRM).map(wirable), given_facts(), orders)
 @settings(max_examples=JOBS // 4)
 def test_a_job_may_go_on_under_another_schedule(plan, facts, order):
-    """What was begun in lockstep is finished by frontier as lockstep would have finished it, and the other way round."""
+    """What one schedule began is finished by the other as the first would have finished it."""
     agents, markers = agents_of(plan), [fact.invalidate("late") for fact in facts[:3]]
     one = timed(agents, facts, even, schedule="lockstep")
     other = timed(agents, facts, any_durations(order), schedule="frontier")
@@ -151,7 +152,7 @@ def crashed(job: Timed, since: int, order: random.Random) -> Timed:
 @given(plans(shapes=FIRM).map(wirable), given_facts(), st.lists(st.integers(0, 9), max_size=4), orders)
 @settings(max_examples=JOBS // 2)
 def test_a_frontier_job_cut_by_its_budget_and_continued_equals_one_long_run(plan, facts, cuts, order):
-    """Facts, their rounds, who completed on which round, and the three digests, however often and wherever it was cut."""
+    """Facts, their rounds, who completed on which round, and the three digests, wherever it was cut."""
     agents, whole = agents_of(plan), timed(agents_of(plan), facts, even, schedule="lockstep")
     job = timed(agents, facts, any_durations(order), schedule="frontier", budget=Budget(rounds=0))
     seen = job.seen
@@ -197,7 +198,7 @@ def test_under_frontier_every_live_fact_has_a_finite_proof_that_ends_in_live_pre
 # --- one by one ------------------------------------------------------------------------------------------------------
 
 
-def step(reads: type, writes: type, name: str) -> Agent:
+def step(reads: Any, writes: Any, name: str) -> Agent:
     @agent(reads=reads, writes=writes, name=name)
     def go(view: View):
         return [writes(fact.n).because(fact) for fact in view.new(reads)]
@@ -232,7 +233,7 @@ def test_a_fact_that_rises_again_by_a_support_merged_before_an_earlier_one_is_co
 
 
 def test_what_was_given_again_and_refused_is_not_taken_for_certain_in_a_later_round():
-    """Which of all facts are live is known to an ordinary agent only in the round that it is given something again in."""
+    """Labels are known to an ordinary agent only in the round that it is given something again in."""
 
     @agent(reads=North, writes=East, accepts=lambda view: len(view.new(North)) > 1)
     def patient(view):
