@@ -1,14 +1,15 @@
 """Captures: what non-deterministic calls returned, found by what was asked and never by when.
 
-The key of a capture is agent, version, name, digest of the arguments (without any: of the view) and how many equal
-calls the activation has made before. A call that is captured is not made again.
+The key of a capture is agent, version, name, digest of the arguments (without any: of the view), how many equal calls
+the activation has made before, and how many answers to it were refused. A call that is captured is not made again.
+What a finished activation said is captured too, where it must wait before it can be merged.
 """
 
-__all__ = ["Captures", "Question", "digest_of_arguments"]
+__all__ = ["SAID", "Captures", "Question", "digest_of_arguments"]
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -19,38 +20,60 @@ from converge.canonical import normalized
 from converge.errors import CaptureInvalid
 from converge.fact import Fact, id_of
 
+SAID = "(effect)"  # the name under which what an activation said is captured
+
 
 class Question(NamedTuple):
-    """What identifies a call: `nth` counts the equal calls that the same activation has made before."""
+    """What identifies a call.
+
+    nth: how many equal calls the same activation has made before; attempt: how many answers were refused.
+    """
 
     agent: str
     version: str
     name: str
     arguments: str
     nth: int = 0
+    attempt: int = 0
+
+
+Keep = Callable[[Question, str], Awaitable[None]]
+
+
+async def _in_memory(question: Question, text: str) -> None:
+    """Do nothing: what is not to outlive the process is kept already."""
 
 
 class Captures:
-    """The captured calls of one job. `recorded` keeps their order, so that a commit can hold what is new."""
+    """The captured calls of one job. `keep` makes a capture durable, and returns when it is; nobody uses it before."""
 
-    def __init__(self) -> None:
-        self.recorded: list[Question] = []
+    def __init__(self, keep: Keep = _in_memory) -> None:
+        self.keep = keep
         self._answers: dict[Question, str] = {}
-        self._agents: set[str] = set()
+        self._asked: set[str] = set()
+        self._said: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self.recorded)
+        return len(self._answers)
 
     def __iter__(self) -> Iterator[tuple[Question, str]]:
         return iter(self._answers.items())
 
     def has_asked(self, agent: str) -> bool:
         """Whether any call of an agent was captured."""
-        return agent in self._agents
+        return agent in self._asked
+
+    def has_said(self, agent: str) -> bool:
+        """Whether what an agent said on a view was captured."""
+        return agent in self._said
 
     def knows(self, question: Question) -> bool:
         """Whether the call was captured."""
         return question in self._answers
+
+    def asks_again(self, question: Question) -> bool:
+        """Whether a question whose last answer was refused may be asked once more, if only of the record."""
+        return True
 
     def answer(self, question: Question) -> Any:
         """Return what a captured call returned, each time anew."""
@@ -60,22 +83,24 @@ class Captures:
         """Return what a captured call returned, as JSON."""
         return self._answers[question]
 
-    def record(self, question: Question, value: object) -> Any:
-        """Capture what a call returned; return it as it will be read back. Raises CaptureInvalid."""
+    async def record(self, question: Question, value: object) -> Any:
+        """Capture what a call returned; return it, once it is durable, as it will be read back.
+
+        Raises CaptureInvalid, and what `keep` raises.
+        """
         try:
             text = json.dumps(to_jsonable_python(value), allow_nan=False, ensure_ascii=False)
             text.encode()  # half of a character is no text
         except (PydanticSerializationError, RecursionError, ValueError) as error:
             raise CaptureInvalid(question.agent, question.name, f"what it returned is no JSON data: {error}") from error
         self.restore(question, text)
+        await self.keep(question, text)
         return self.answer(question)
 
     def restore(self, question: Question, text: str) -> None:
         """Take over a capture as it was recorded."""
-        if question not in self._answers:
-            self.recorded.append(question)
-            self._answers[question] = text
-            self._agents.add(question.agent)
+        self._answers.setdefault(question, text)
+        (self._said if question.name == SAID else self._asked).add(question.agent)
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:

@@ -3,44 +3,36 @@
 __all__ = ["Engine", "run"]
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import partial
 from secrets import token_hex
-from typing import Self
+from typing import Literal, Self
 
 import anyio
 
 from converge.agent import Agent, as_agent
+from converge.archive.copying import copy_job
+from converge.beginning import Beginning
 from converge.checking.certificate import Certificate, certify
 from converge.checking.history import history_of
 from converge.checking.performing import Bench
 from converge.checking.verify import Report, verify
 from converge.clock import SystemClock
-from converge.context import Context
-from converge.errors import (
-    EngineBusy,
-    EngineInvalid,
-    ForeignPremise,
-    IntentMismatch,
-    LoopRunning,
-)
-from converge.fact import Fact, id_of, identified
-from converge.intent import Budget, RootIntent, Spend
-from converge.invariant import Invariant, Invariants, invariant
-from converge.job import Job
+from converge.errors import EngineInvalid, ForeignPremise, LoopRunning
+from converge.fact import Fact
+from converge.intent import Budget, RootIntent
+from converge.invariant import Invariant, invariant
+from converge.job import Begin, Job
 from converge.kind import Kind
-from converge.machine import Machine
-from converge.opening import Opening
+from converge.letter import written
 from converge.outcome import Outcome
 from converge.plan import Plan
-from converge.ports import Clock, JobHeader, Store
+from converge.ports import Clock, Store
+from converge.running import Running
 from converge.schedule import ScheduleName, schedule_named
-from converge.snapshot import Snapshot, restore
-from converge.trace import Trace
 from converge.wiring import Wiring
-from converge.writer import Writer
+from converge.writer import Checkpoints
 
 Facts = Iterable[Fact] | Fact
 _MAX_EMISSIONS = 100_000  # of one activation: far above any honest one, far below what fills a machine
@@ -53,7 +45,10 @@ class Engine:
     in this engine's memory. invariants: what root intents may name. inputs: if given, every kind that no agent
     writes must be among them. schedule: "frontier" and "lockstep" give the same facts, rounds and views, whatever
     takes how long; "stream" does so for monotone agents only. allow_disputes: accept a circle through an agent that
-    replaces its conclusions. `async with engine` keeps the store open between jobs.
+    replaces its conclusions. checkpoints: after how many cycles what they added is kept; "end": once, at the job's end;
+    "manual": when `await job.checkpoint()` says so. What a job was given and what was captured is always kept at once.
+    lease_seconds: how long another process must wait for a job whose holder, on another machine, has fallen silent.
+    `async with engine` keeps the store open between jobs.
     """
 
     def __init__(
@@ -65,19 +60,20 @@ class Engine:
         inputs: Iterable[type[Fact]] | type[Fact] | None = None,
         schedule: ScheduleName = "frontier",
         allow_disputes: bool = False,
+        checkpoints: Checkpoints = 1,
+        lease_seconds: float = 30.0,
         clock: Clock | None = None,
         max_emissions: int = _MAX_EMISSIONS,
     ) -> None:
         _refuse_foreign(agents, store)
+        _refuse_unknown(checkpoints, lease_seconds)
         declared = [inputs] if isinstance(inputs, type) else inputs
         self.wiring = Wiring(map(as_agent, agents), declared, allow_disputes=allow_disputes)
         self.schedule = schedule_named(schedule)
         self.invariants = tuple(rule if isinstance(rule, Invariant) else invariant(rule) for rule in invariants)
-        self.store: Store = _memory() if store is None else store
         self.clock: Clock = SystemClock() if clock is None else clock
-        self._max_emissions = max_emissions
-        self._running: set[str] = set()
-        self._opening = Opening(self.store)
+        self._checkpoints, self._lease_seconds, self._max_emissions = checkpoints, lease_seconds, max_emissions
+        self._keep_in(_memory() if store is None else store)
 
     def __repr__(self) -> str:
         return f"<engine of {len(self.wiring.agents)} agents, {self.store!r}>"
@@ -99,15 +95,15 @@ class Engine:
     def with_store(self, store: Store) -> "Engine":
         """Return an engine with the same agents that keeps its jobs in another store."""
         other = copy(self)
-        other.store, other._running, other._opening = store, set(), Opening(store)
+        other._keep_in(store)
         return other
 
     async def __aenter__(self) -> Self:
-        await self._opening.__aenter__()
+        await self._running.opening.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._opening.__aexit__()
+        await self._running.opening.__aexit__()
 
     async def run(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> Outcome:
         """Run a job from a root intent and some facts to its outcome.
@@ -123,8 +119,8 @@ class Engine:
         intent = RootIntent(intent) if isinstance(intent, str) else intent
         if not isinstance(intent, RootIntent):
             raise EngineInvalid("intent", "a RootIntent or its objective as text", intent)
-        name = job_id or f"job-{token_hex(4)}"
-        return self._job(name, partial(self._begin_new, name, intent, _listed(facts)))
+        name = job_id or _made_up()
+        return self._job(name, partial(self._beginning.new, name, intent, _listed(facts)), is_new=True)
 
     async def resume(
         self,
@@ -150,7 +146,54 @@ class Engine:
         intent: RootIntent | None = None,
     ) -> Job:
         """Return a job that goes on from its last snapshot, to be entered with `async with`."""
-        return self._job(job_id, partial(self._begin_again, job_id, _listed(facts), budget, intent))
+        return self._job(job_id, partial(self._beginning.again, job_id, _listed(facts), budget, intent))
+
+    async def restart(
+        self, job_id: str, *, captures: Literal["reuse", "fresh"] = "reuse", budget: Budget | None = None
+    ) -> Outcome:
+        """Begin a job again from its root intent and all it was ever given; what it had concluded becomes history.
+
+        What was captured is not asked again, unless captures="fresh". Raises as `resume` does.
+        """
+        _refuse_captures(captures)
+        async with self._job(job_id, partial(self._beginning.anew, job_id, captures, budget)) as job:
+            return await job.outcome()
+
+    async def fork(
+        self,
+        job_id: str,
+        cycle: int | None = None,
+        facts: Facts = (),
+        *,
+        captures: Literal["reuse", "fresh"] = "reuse",
+        budget: Budget | None = None,
+        new_id: str | None = None,
+    ) -> Outcome:
+        """Run a new job from where another one stood when `cycle` was complete; default: from where it stands now.
+
+        The other job stays as it is. What it captured after that cycle is not asked again, unless captures="fresh".
+        Raises CycleUnknown, JobExists, and as `resume` does.
+        """
+        _refuse_captures(captures)
+        name = new_id or _made_up()
+        async with self._running.opening:
+            await copy_job(self.store, job_id, name, cycle, self.clock.now(), all_captures=captures == "reuse")
+            return await self.resume(name, facts, budget=budget)
+
+    async def give(self, job_id: str, facts: Facts) -> bool:
+        """Give facts to a job, whoever runs it: they are merged in its next round, or when it is next resumed.
+
+        Return whether somebody is running it now. Raises KindUnknown, FactInvalid or JobUnknown.
+        """
+        given = _listed(facts)
+        for fact in given:
+            if not isinstance(fact, Fact):
+                raise ForeignPremise(fact)
+            self.wiring.known(fact)
+        async with self._running.opening:
+            await self.store.give(job_id, self.clock.now(), written(given))
+            self._running.look(job_id)
+            return await self.store.holder(job_id, self.clock.now()) is not None
 
     # --- testing a job ------------------------------------------------------------------------------------------
 
@@ -159,7 +202,7 @@ class Engine:
 
         No model is asked and the job stays as it is. Raises JobUnknown, EngineBusy or StoredFactInvalid.
         """
-        async with self._occupied(outcome.job_id):
+        async with self._running.alone(outcome.job_id):
             stored = await self.store.load(outcome.job_id)
             return await certify(self._bench, stored, outcome)
 
@@ -172,7 +215,7 @@ class Engine:
         """
         if schedules is not None and schedules < 1:
             raise EngineInvalid("verify(schedules=...)", "a whole number above 0", schedules)
-        async with self._occupied(job_id):
+        async with self._running.alone(job_id):
             job = history_of(await self.store.load(job_id), self.wiring)
             return await verify(self._bench, job, schedules, stream=stream)
 
@@ -182,44 +225,17 @@ class Engine:
 
     # --- beginning a job ----------------------------------------------------------------------------------------
 
-    def _job(self, job_id: str, begin: Callable[[], Awaitable[tuple[Machine, Writer]]]) -> Job:
-        return Job(job_id, begin, partial(self._occupied, job_id), self.clock, self._max_emissions)
+    def _job(self, job_id: str, begin: Begin, *, is_new: bool = False) -> Job:
+        leased = partial(self._running.leased, is_new=is_new)
+        return Job(job_id, begin, leased, self.store, self.clock, self._max_emissions)
 
-    async def _begin_new(self, job_id: str, intent: RootIntent, facts: tuple[Fact, ...]) -> tuple[Machine, Writer]:
-        canonical, _, body = identified(intent)
-        snapshot = Snapshot(job_id, Context(canonical), Trace(), {}, Spend(), intent.budget, 0)
-        machine = Machine(self.wiring, self.schedule, Invariants(intent, self.invariants), snapshot)
-        machine.start(facts, self.clock.now())
-        header = JobHeader(job_id, self.clock.now(), body.decode())
-        return machine, Writer(self.store, header, is_new=True)
+    @property
+    def _beginning(self) -> Beginning:
+        return Beginning(self.wiring, self.schedule, self.invariants, self.store, self.clock, self._checkpoints)
 
-    async def _begin_again(
-        self, job_id: str, facts: tuple[Fact, ...], budget: Budget | None, intent: RootIntent | None
-    ) -> tuple[Machine, Writer]:
-        stored = await self.store.load(job_id)
-        snapshot = restore(stored, self.kinds)
-        known = snapshot.context.intent
-        if intent is not None and id_of(intent) != id_of(known):
-            raise IntentMismatch(job_id, known.objective, intent.objective)
-        if budget is not None:
-            snapshot.budget = budget
-        machine = Machine(self.wiring, self.schedule, Invariants(known, self.invariants), snapshot)
-        machine.resume(facts, self.clock.now())
-        return machine, Writer(self.store, stored.header, is_new=False)
-
-    # --- the store, shared --------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _occupied(self, job_id: str) -> AsyncIterator[None]:
-        """Hold the store open and the job id taken."""
-        if job_id in self._running:
-            raise EngineBusy(job_id)
-        self._running.add(job_id)
-        try:
-            async with self._opening:
-                yield
-        finally:
-            self._running.discard(job_id)
+    def _keep_in(self, store: Store) -> None:
+        self.store = store
+        self._running = Running(store, self.clock, self._lease_seconds)
 
 
 def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Facts = ()) -> Outcome:
@@ -238,6 +254,23 @@ def _refuse_foreign(agents: object, store: object) -> None:
         raise EngineInvalid("Engine(...)", "a list of agents, as in Engine([...])", agents)
     if store is not None and (isinstance(store, type) or not isinstance(store, Store)):
         raise EngineInvalid("Engine(store=...)", "a store, such as SQLiteStore('jobs.db')", store)
+
+
+def _refuse_unknown(checkpoints: object, lease_seconds: object) -> None:
+    is_count = isinstance(checkpoints, int) and not isinstance(checkpoints, bool) and checkpoints > 0
+    if not is_count and checkpoints not in ("end", "manual"):
+        raise EngineInvalid("Engine(checkpoints=...)", 'a number of cycles above 0, "end" or "manual"', checkpoints)
+    if not isinstance(lease_seconds, (int, float)) or not lease_seconds > 0:
+        raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", lease_seconds)
+
+
+def _refuse_captures(captures: object) -> None:
+    if captures not in ("reuse", "fresh"):
+        raise EngineInvalid("captures", '"reuse" or "fresh"', captures)
+
+
+def _made_up() -> str:
+    return f"job-{token_hex(4)}"
 
 
 def _listed(facts: Facts) -> tuple[Fact, ...]:

@@ -14,6 +14,7 @@ __all__ = [
     "CaptureInvalid",
     "CaptureMissing",
     "ConvergeError",
+    "CycleUnknown",
     "EngineBusy",
     "EngineElsewhere",
     "EngineInvalid",
@@ -32,7 +33,9 @@ __all__ = [
     "InvariantUnknown",
     "JobAbandoned",
     "JobExists",
+    "JobFileInvalid",
     "JobForeign",
+    "JobLeased",
     "JobNotEntered",
     "JobUnknown",
     "JobUnsettled",
@@ -40,6 +43,7 @@ __all__ = [
     "KeyContested",
     "KindInvalid",
     "KindUnknown",
+    "LeaseLost",
     "LoopRunning",
     "NonMonotoneRead",
     "OperatorError",
@@ -56,7 +60,9 @@ __all__ = [
 ]
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from typing import Any
 
 
 class ConvergeError(Exception):
@@ -204,6 +210,20 @@ class JobExists(CallerError):
     def __init__(self, job_id: str, store: str) -> None:
         self.job_id = job_id
         super().__init__(f"job {job_id!r} is in {store} already: resume it, or choose another id")
+
+
+class CycleUnknown(CallerError, LookupError):
+    """Raised for a cycle that a stored job does not have."""
+
+    def __init__(self, job_id: str, cycle: int, last: int) -> None:
+        super().__init__(f"job {job_id!r} has no cycle {cycle}: its cycles are 1 to {last}")
+
+
+class JobFileInvalid(CallerError, ValueError):
+    """Raised when a file does not hold a job as it was exported, whole and unchanged."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be imported: {reason}")
 
 
 class JobUnsettled(CallerError):
@@ -428,12 +448,34 @@ class StoreTooNew(OperatorError):
 
 
 class StoreConflict(OperatorError):
-    """Raised when another writer has moved the head of a job; nothing of the refused commit is kept."""
+    """Raised when a row is not the next one of its job; nothing of the refused commit is kept."""
 
-    def __init__(self, job_id: str, cycle: int) -> None:
+    def __init__(self, job_id: str, number: int) -> None:
         super().__init__(
-            f"cycle {cycle} of job {job_id!r} is in the store already: another process runs this job; "
-            "resume it to go on from what is there"
+            f"row {number} is not the next row of job {job_id!r}: somebody else has written to it or taken rows away; "
+            "audit the job, then resume it to go on from what is there"
+        )
+
+
+class JobLeased(OperatorError):
+    """Raised when a job is run by another process, which has not let go of it and is not known to have ended."""
+
+    def __init__(self, job_id: str, holder: Any, expires: float) -> None:
+        self.job_id, self.holder, self.expires = job_id, holder, expires
+        super().__init__(
+            f"job {job_id!r} is run by process {holder.process} on {holder.host}, which holds it until "
+            f"{_clock(expires)}: wait for that process or end it; meanwhile the job can be given facts, with "
+            "engine.give(...) or `converge give`"
+        )
+
+
+class LeaseLost(OperatorError):
+    """Raised when a job was taken over by another process; nothing of the refused commit is kept."""
+
+    def __init__(self, job_id: str, epoch: int) -> None:
+        super().__init__(
+            f"job {job_id!r} was taken over by another process while this one did not answer, so its lease (epoch "
+            f"{epoch}) no longer lets it write: what it had not committed is lost, and the job goes on elsewhere"
         )
 
 
@@ -442,6 +484,10 @@ class StoredFactInvalid(OperatorError):
 
     def __init__(self, job_id: str, fact_id: str, reason: str) -> None:
         super().__init__(f"job {job_id!r} holds {fact_id}, which cannot be read: {reason}")
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _perhaps(word: str, known: Iterable[str]) -> str:

@@ -1,33 +1,30 @@
-"""One job at work: the merge actor, its agents' pool and its writer, under one cancel scope and one clock.
-
-The merge actor performs the machine's commands and tells it what happened; it decides nothing and awaits no agent.
-"""
+"""One job at work: the merge actor, its agents' pool and its writer, under one cancel scope and one clock."""
 
 __all__ = ["Job"]
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from math import inf
 from types import TracebackType
 from typing import Self
 
 import anyio
-import anyio.lowlevel
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectSendStream
 
-from converge.command import Activate, Commit, Done
-from converge.errors import JobAbandoned, JobNotEntered
+from converge.actor import MergeActor, Message
+from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
 from converge.machine import Machine
 from converge.outcome import Outcome
 from converge.pool import Pool
-from converge.ports import Clock
-from converge.stop import Stop, StopReason
+from converge.ports import Clock, Lease, Letter, Store
+from converge.stop import StopReason
 from converge.trace import Event, Trace
 from converge.writer import Writer
 
 _log = logging.getLogger("converge")
-Begin = Callable[[], Awaitable[tuple[Machine, Writer]]]
+_LOOK_SECONDS = 1.0  # between two looks for letters from other processes, where no commit has told of them
+Begin = Callable[[Lease], Awaitable[tuple[Machine, Writer]]]
 
 
 class Job:
@@ -37,12 +34,13 @@ class Job:
         self,
         job_id: str,
         begin: Begin,
-        opened: Callable[[], AbstractAsyncContextManager[None]],
+        leased: Callable[["Job"], AbstractAsyncContextManager[Lease]],
+        store: Store,
         clock: Clock,
         max_emissions: int,
     ) -> None:
         self.job_id = job_id
-        self._begin, self._opened = begin, opened
+        self._begin, self._leased, self._store = begin, leased, store
         self._clock, self._max_emissions = clock, max_emissions
         self._trace, self._first_event = Trace(), 0
         self._listeners = 0
@@ -52,6 +50,7 @@ class Job:
         self._error: Exception | None = None
         self._told = False
         self._entered = False
+        self._writer: Writer | None = None
 
     def __repr__(self) -> str:
         return f"<job {self.job_id}>"
@@ -60,7 +59,7 @@ class Job:
         if self._entered:
             raise JobNotEntered(self.job_id, twice=True)
         self._entered = True
-        self._news, self._ended = anyio.Event(), anyio.Event()
+        self._news, self._ended, self._left, self._posted = (anyio.Event() for _ in range(4))
         self._scope = anyio.CancelScope()
         if self._cancelled:
             self._scope.cancel()
@@ -72,6 +71,7 @@ class Job:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        self._left.set()
         self.cancel()
         try:
             await self._tasks.__aexit__(kind, error, traceback)
@@ -88,6 +88,19 @@ class Job:
         self._cancelled = True
         if self._scope is not None:
             self._scope.cancel()
+
+    async def checkpoint(self) -> None:
+        """Return when everything merged so far is kept, whatever the engine's `checkpoints` say.
+
+        Raises JobNotEntered before the job runs and after its end, and what the store raises.
+        """
+        if self._writer is None:
+            raise JobNotEntered(self.job_id)
+        await self._writer.checkpoint()
+
+    def look(self) -> None:
+        """Have the job look for letters now rather than in a second."""
+        self._posted.set()
 
     async def outcome(self) -> Outcome:
         """Return the outcome when the job has ended.
@@ -133,8 +146,8 @@ class Job:
 
     async def _live(self) -> None:
         try:
-            async with self._opened():
-                self._outcome = await self._drive(*await self._begin())
+            async with self._leased(self) as lease:
+                await self._drive(*await self._begin(lease))
         except Exception as error:
             if self._outcome is None:
                 self._error = _alone(error)
@@ -144,40 +157,57 @@ class Job:
             self._ended.set()
             self._news.set()
 
-    async def _drive(self, machine: Machine, writer: Writer) -> Outcome:
-        self._trace, self._first_event = machine.trace, machine.first_event
-        outcome: Outcome | None = None
+    async def _drive(self, machine: Machine, writer: Writer) -> None:
+        self._trace, self._first_event, self._writer = machine.trace, machine.first_event, writer
+        machine.job.captures.keep = writer.record
         async with anyio.create_task_group() as actors:
             actors.start_soon(writer.run)
             try:
-                outcome = await self._until_stopped(machine, writer)
+                self._outcome = await self._until_stopped(machine, writer)
+                if writer.waits:  # the caller may still say that it is to be kept
+                    self._ended.set()
+                    await self._left.wait()
             finally:
+                self._writer = None
                 writer.close()
-        assert outcome is not None
-        return outcome
 
     async def _until_stopped(self, machine: Machine, writer: Writer) -> Outcome:
         assert self._scope is not None
-        results, inbox = anyio.create_memory_object_stream[Done](inf)
-        actor = _MergeActor(machine, writer, self._clock, self._tell)
+        results, inbox = anyio.create_memory_object_stream[Message](inf)
+        actor = MergeActor(machine, writer, inbox, self._clock, self._tell, self._letters)
         with results, inbox:
             try:
                 async with anyio.create_task_group() as tasks:
-                    pool = Pool(tasks, results, self._clock, machine.invariants.reject, self._max_emissions)
+                    check, most = machine.invariants.reject, self._max_emissions
+                    pool = Pool(tasks, results, self._clock, check, most, machine.recall)
+                    tasks.start_soon(self._watch, machine, results)
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
-                        await actor.run(pool, inbox)
+                        await actor.run(pool)
                     tasks.cancel_scope.cancel()
                 if actor.stop is None:
                     late = deadline.cancelled_caught and not self._cancelled
-                    actor.interrupt(inbox, *((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
+                    actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
                     await actor.finish()
             except anyio.get_cancelled_exc_class():
-                actor.interrupt(inbox, StopReason.CANCELLED)
+                actor.interrupt(StopReason.CANCELLED)
                 await actor.finish()  # what is merged is committed; then the cancellation goes on
                 raise
         return self._ending(machine, actor)
 
-    def _ending(self, machine: Machine, actor: "_MergeActor") -> Outcome:
+    async def _watch(self, machine: Machine, results: MemoryObjectSendStream[Message]) -> None:
+        """Look for letters from time to time, for as long as the job is at work."""
+        while True:
+            with anyio.move_on_after(_LOOK_SECONDS if self._store.durable else inf):
+                await self._posted.wait()
+            self._posted = anyio.Event()
+            with suppress(ConvergeError):  # the next commit says what is wrong with the store
+                for letter in await self._letters(machine.job.letter):
+                    results.send_nowait(letter)
+
+    async def _letters(self, after: int) -> Sequence[Letter]:
+        return await self._store.letters(self.job_id, after)
+
+    def _ending(self, machine: Machine, actor: MergeActor) -> Outcome:
         assert actor.stop is not None
         return Outcome(
             job_id=self.job_id,
@@ -195,65 +225,6 @@ class Job:
         if self._listeners:
             self._news.set()
             self._news = anyio.Event()
-
-
-class _MergeActor:
-    """Performs the machine's commands; the only one that talks to it."""
-
-    def __init__(self, machine: Machine, writer: Writer, clock: Clock, tell: Callable[[], None]) -> None:
-        self.machine, self.writer, self.clock, self.tell = machine, writer, clock, tell
-        self.stop: Stop | None = None
-        self._accounted = clock.elapsed()
-
-    async def run(self, pool: Pool, inbox: MemoryObjectReceiveStream[Done]) -> None:
-        """Go on until the machine says stop."""
-        while True:
-            await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled job calls no further agent
-            for command in self._commands():
-                if isinstance(command, Activate):
-                    pool.submit(command.activations)
-                elif isinstance(command, Commit):
-                    await self.keep(command)
-                else:
-                    self.stop = command
-                    return
-            self.machine.receive(await inbox.receive())
-            self._drain(inbox)
-
-    async def keep(self, commit: Commit) -> None:
-        """Commit, and let listeners know."""
-        await self.writer.commit(commit.cycle)
-        self.tell()
-
-    def interrupt(self, inbox: MemoryObjectReceiveStream[Done], reason: StopReason, detail: str = "") -> None:
-        """Have the machine stop with what has ended so far."""
-        self._drain(inbox)
-        if self.stop is None:
-            self.machine.interrupt(reason, detail)
-
-    async def finish(self) -> None:
-        """Merge and commit what an interruption left."""
-        if self.stop is None:
-            for command in self._commands():
-                if isinstance(command, Commit):
-                    await self.keep(command)
-                elif isinstance(command, Stop):
-                    self.stop = command
-
-    def _commands(self) -> tuple[Activate | Commit | Stop, ...]:
-        elapsed = self.clock.elapsed()
-        self.machine.spent(elapsed - self._accounted)
-        self._accounted = elapsed
-        commands = tuple(self.machine.next(self.clock.now()))
-        self.tell()
-        return commands
-
-    def _drain(self, inbox: MemoryObjectReceiveStream[Done]) -> None:
-        while True:
-            try:
-                self.machine.receive(inbox.receive_nowait())
-            except anyio.WouldBlock:
-                return
 
 
 def _alone(error: Exception) -> Exception:

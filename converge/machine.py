@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from converge.capture import Question
 from converge.churn import Churn
 from converge.command import Activate, Activation, Commit, Done
 from converge.effect import Effect, Given
@@ -24,6 +25,7 @@ from converge.loss import losses
 from converge.merge import Growth, fresh, merge, premises
 from converge.mishap import described
 from converge.progress import Progress
+from converge.recall import recall, remark
 from converge.schedule import Ready, Schedule
 from converge.snapshot import Cycle, Snapshot
 from converge.stop import Stop, StopReason, Unread
@@ -31,11 +33,13 @@ from converge.support import Evidence
 from converge.trace import (
     Activated,
     ActivationFailed,
+    FactsArrived,
     JobResumed,
     JobStarted,
     JobStopped,
     RoundMerged,
     RoundStarted,
+    Warned,
 )
 from converge.verdict import verdict
 from converge.view import UNRESTRICTED, View
@@ -65,24 +69,27 @@ class Machine:
         self._churn = Churn(self.context)
         self._stated = (0, 0)  # how much was known when violations were last stated
         self._mends = kind_of(Violation).label in wiring.readers
-        self._first: Commit | None = None
+        self._due: list[Commit] = []  # what was given from outside, before anything is made of it
         self._warnings = Warnings(self.context, self.trace)
+        self._remarked: set[int] = set()
+        self._is_underway = False  # whether this run has committed anything
         self._commits = job.cycles
-        self._committed = self._lengths() if job.cycles else (1, 1, 0, 0)  # the intent is in the job's header
+        # The intent is in the job's header; where a job begins anew, the next row holds all the rest.
+        self._committed = self._lengths() if job.cycles and not job.anew else (1, 1, 0)
 
     # --- what the shell tells the machine -----------------------------------------------------------------------
 
-    def start(self, facts: Iterable[Fact], now: float) -> None:
-        """Begin from the root intent and some facts."""
-        growth = premises(self.context, self._checked(facts), 0)
+    def start(self, facts: Iterable[Fact], now: float, *, ahead: bool = False) -> None:
+        """Begin from the root intent and some facts; `ahead` allows markers on what has yet to be concluded."""
+        growth = premises(self.context, self._checked(facts), 0, ahead=ahead)
         objective = self.context.intent.objective
         self.trace.record(JobStarted, now, self.job.job_id, objective, growth.facts, self.schedule.name)
         self.progress.begin()
         self._wake(growth._replace(grown=growth.grown | {(kind_of(RootIntent).label, 0)}))
-        self._first = self._commit(growth, now)
+        self._due.append(self._commit(growth, now))
 
-    def resume(self, facts: Iterable[Fact], now: float) -> None:
-        """Go on from the snapshot, with facts given late one round above the highest so far."""
+    def resume(self, facts: Iterable[Fact], now: float, *, letters: bool = False) -> None:
+        """Go on from the snapshot, with facts given late one round above the highest so far; `letters` may follow."""
         self.context.labelling.take_stirs()  # who has not read them is woken by the watermarks
         self.progress.restore()
         for round in self.progress.offered():
@@ -90,11 +97,41 @@ class Machine:
         if isinstance(self.context.facts[self.context.supports[-1].fact], Violation):
             self._stated = len(self.context.supports), self.context.labelling.notes
         growth = premises(self.context, self._checked(facts), self.context.highest + 1)
-        if not growth and self.progress.idle:
+        if not growth and self.progress.idle and not letters:
             return
         self.trace.record(JobResumed, now, self.job.job_id, self._commits, growth.facts, self.schedule.name)
         self._wake(growth)
-        self._first = self._commit(growth, now)
+        self._due.append(self._commit(growth, now))
+
+    def arrive(self, letter: int, facts: Iterable[Fact], now: float) -> None:
+        """Take facts that a letter brought while the job runs, one round above the highest so far.
+
+        Whoever has stopped at rest goes on. Raises KindUnknown or FactInvalid; nothing is taken then.
+        """
+        round = self.context.highest + 1
+        growth = premises(self.context, self._checked(facts), round)
+        self.job.letter = letter
+        if self.stop is not None and self.stop.at_rest:
+            self.stop = None
+        self.trace.record(FactsArrived, now, letter, round, growth.facts)
+        self._wake(growth)
+        self._due.append(self._commit(growth, now))
+
+    def turn_away(self, letter: int, reason: str) -> None:
+        """Note that a letter brought nothing that this job can take."""
+        self.job.letter = letter
+        self.trace.record(Warned, "", f"letter {letter} is left out: {reason}")
+
+    def remarks(self) -> Iterator[tuple[Question, str]]:
+        """Iterate, once each, over what finished activations said that must wait before it can be merged."""
+        for number, done in self._landed.items():
+            if done.effect is not None and number not in self._remarked:
+                self._remarked.add(number)
+                yield done.activation.view.saying(), remark(done.effect, self.context)
+
+    def recall(self, activation: Activation) -> Effect | None:
+        """Return what an activation said in a run that ended before it was merged, if it is known."""
+        return recall(activation.agent, activation.view, self.context, self.job.captures)
 
     def receive(self, done: Done) -> None:
         """Take the end of one activation; it is merged when the schedule says so."""
@@ -127,8 +164,7 @@ class Machine:
 
     def next(self, now: float) -> Sequence[Command]:
         """Return what is to be done now; nothing while all there is to do is wait."""
-        commits = [self._first] if self._first else []
-        self._first = None
+        commits, self._due = self._due, []
         if self._landed and not (self._open and self.schedule.waits(self.progress)) and self._is_any_due():
             commits.append(self._merge(now))
         started: list[Activation] = []
@@ -300,6 +336,7 @@ class Machine:
         )
         for done in landed:
             del self._landed[done.activation.number]
+            self._remarked.discard(done.activation.number)
         newest = self.context.highest
         for done in landed:
             self.progress.release(done.activation.number)
@@ -405,28 +442,30 @@ class Machine:
     def _commit(self, growth: Growth | None, now: float) -> Commit:
         since, upto = self._committed, self._lengths()
         self._commits += 1
-        captures = self.job.captures
+        moved = self.progress.collect(everybody=self.job.anew is not None)
         cycle = Cycle(
             context=self.context,
             trace=self.trace,
-            number=self._commits,
+            cycle=self._commits,
             at=now,
             round=self.context.highest,
             facts=upto[0] - 1,
             stop=self.stop.reason.value if self.stop else None,
             since=since,
             upto=upto,
-            watermarks=self.progress.collect(),
-            captures=[(asked, captures.text(asked)) for asked in captures.recorded[since[3] : upto[3]]],
+            watermarks=moved,
             spend=self.spend,
-            budget=self.budget,
-            bodies=growth.bodies if growth is not None else (),
+            budget=None if self._is_underway else self.budget,
+            letter=self.job.letter,
+            anew=self.job.anew,
+            bodies=None if self.job.anew or growth is None else growth.bodies,
         )
+        self.job.anew, self._is_underway = None, True
         self._committed = upto
         return Commit(cycle)
 
-    def _lengths(self) -> tuple[int, int, int, int]:
-        return len(self.context.facts), len(self.context.supports), len(self.trace), len(self.job.captures)
+    def _lengths(self) -> tuple[int, int, int]:
+        return len(self.context.facts), len(self.context.supports), len(self.trace)
 
     def _checked(self, facts: Iterable[Fact]) -> list[Fact]:
         checked = []

@@ -80,14 +80,17 @@ def merge(context: Context, effects: Iterable[tuple[Effect, int]]) -> Growth:
     return additions.growth()
 
 
-def premises(context: Context, facts: Iterable[Fact], round: int) -> Growth:
+def premises(context: Context, facts: Iterable[Fact], round: int, *, ahead: bool = False) -> Growth:
     """State facts from outside in `round` and return what grew.
 
-    Raises FactInvalid for an invalidation whose target is unknown; nothing is added then.
+    Raises FactInvalid for an invalidation whose target is unknown, unless it is stated `ahead` of that; nothing is
+    added then.
     """
     canonical = {fact_id: (fact, body) for fact, fact_id, body in map(identified, facts)}
     for fact, _ in canonical.values():
-        if isinstance(fact, Invalidation) and fact.target not in context.position.keys() | canonical.keys():
+        if ahead or not isinstance(fact, Invalidation):
+            continue
+        if fact.target not in context.position.keys() | canonical.keys():
             raise FactInvalid("Invalidation", [("target", f"this job has no fact {fact.target}")])
     additions = _Additions(context)
     for fact_id in sorted(canonical):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _TURN_SECONDS = 0.01  # after which a worker whose agents never wait lets everybody else have a turn
 Check = Callable[[View, Effect], None]
+Recall = Callable[[Activation], Effect | None]
 
 
 class Pool:
@@ -45,9 +46,10 @@ class Pool:
         clock: Clock,
         check: Check,
         max_emissions: int,
+        recall: Recall = lambda activation: None,
     ) -> None:
         self._tasks, self._results, self._clock = tasks, results, clock
-        self._check, self._max_emissions = check, max_emissions
+        self._check, self._max_emissions, self._recall = check, max_emissions, recall
         self._ready: deque[Activation] = deque()
         self._parked: list[anyio.Event] = []
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
@@ -103,6 +105,8 @@ class Pool:
         if activation.error is not None:
             raise activation.error
         _, agent, view, _ = activation
+        if (said := self._recall(activation)) is not None:
+            return said
         if agent.retry is None:
             return await self._attempt(agent, view)
         async for attempt in _policy(agent.retry, self._clock):

@@ -1,13 +1,17 @@
 """What the outside must fit: the clock a job lives by, the store that keeps it, and the values they exchange.
 
 A store knows nothing of facts: it appends rows whose body is opaque JSON, in order, all or none, and hands them back.
+Only whoever holds a job's lease may append to it: each lease has an epoch, and a store refuses what comes under an
+earlier one, so that a process which was taken for dead and wakes up late cannot write.
 """
 
-__all__ = ["Clock", "CycleRow", "JobHeader", "JobSummary", "Store", "StoredJob"]
+__all__ = ["Clock", "Holder", "JobSummary", "Lease", "Letter", "Store", "StoredJob"]
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from converge.chain import JobHeader, Row, StoredRow
 
 
 class Clock(Protocol):
@@ -26,42 +30,31 @@ class Clock(Protocol):
         """Return a cancel scope that ends after `seconds`; its `cancelled_caught` says whether it did."""
 
 
-class JobHeader(NamedTuple):
-    """What never changes of a job. `intent` is the root intent's canonical JSON."""
+class Holder(NamedTuple):
+    """Who runs a job. `token` is of one lease alone; `place` and `started` tell processes of equal numbers apart."""
+
+    token: str
+    host: str
+    place: str
+    process: int
+    started: str
+
+
+class Lease(NamedTuple):
+    """The right to append to a job until `expires` (seconds since the epoch), and until another takes it after that."""
 
     job_id: str
-    created: float
-    intent: str
+    holder: Holder
+    epoch: int
+    expires: float
 
 
-class CycleRow(Protocol):
-    """What one cycle added. `number` counts from 1 without gaps; `stop` is the stop reason of a last row, else None."""
+class Letter(NamedTuple):
+    """Facts that were given to a job from outside while it ran, or lay still. `number` counts from 1 within the job."""
 
-    @property
-    def number(self) -> int:
-        """Its place among the job's rows, from 1."""
-
-    @property
-    def at(self) -> float:
-        """When it was made, in seconds since the epoch."""
-
-    @property
-    def round(self) -> int:
-        """The round it merged into."""
-
-    @property
-    def facts(self) -> int:
-        """How many facts the job has with it."""
-
-    @property
-    def stop(self) -> str | None:
-        """The stop reason, of a last row."""
-
-    def body(self) -> str:
-        """Return the row as JSON; computed when it is asked for."""
-
-    def lighten(self) -> None:
-        """Drop what can be computed again; for stores that keep the row itself."""
+    number: int
+    at: float
+    body: str
 
 
 class StoredJob(NamedTuple):
@@ -72,7 +65,7 @@ class StoredJob(NamedTuple):
 
 
 class JobSummary(NamedTuple):
-    """One line about a job. `stop` is None while it runs, or where it was interrupted."""
+    """One line about a job. `stop` is None while it runs, or where it was interrupted; `lease` is who runs it."""
 
     job_id: str
     created: float
@@ -82,6 +75,7 @@ class JobSummary(NamedTuple):
     round: int
     facts: int
     stop: str | None
+    lease: Lease | None = None
 
 
 @runtime_checkable
@@ -95,7 +89,7 @@ class Store(Protocol):
     def durable(self) -> bool:
         """Whether what is appended outlives the process.
 
-        If not, rows are kept without being encoded, and `create` and `append` never wait.
+        If not, rows are kept without being encoded, and no method ever waits.
         """
 
     async def open(self) -> None:
@@ -104,14 +98,56 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of every resource; a store that is closed can be opened again."""
 
-    async def create(self, header: JobHeader, first: CycleRow) -> None:
-        """Add a job and its first row, both or neither. Raises JobExists."""
+    # --- leases -------------------------------------------------------------------------------------------------
 
-    async def append(self, job_id: str, rows: Sequence[CycleRow]) -> None:
-        """Add rows, all or none. Raises StoreConflict if the first is not the next after the last one kept."""
+    async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
+        """Give out the lease of a job, which need not exist yet, with an epoch above every earlier one.
 
-    async def load(self, job_id: str) -> StoredJob:
-        """Return a job. Raises JobUnknown."""
+        Raises JobLeased while another holder has it, its expiry is not before `now`, and its token is not `over`.
+        """
+
+    def renew(self, leases: Iterable[Lease], expires: float) -> None:
+        """Put off when leases expire, but for those that somebody else has taken. It blocks, in any thread."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back, and note how far the job has come; harmless where somebody else has taken it."""
+
+    async def holder(self, job_id: str, now: float) -> Lease | None:
+        """Return the lease of a job that somebody runs; None where it has expired or was given back."""
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    async def create(self, lease: Lease, header: JobHeader, rows: Sequence[Row]) -> None:
+        """Add a job and its first rows, all or none. Raises JobExists or LeaseLost."""
+
+    async def append(self, lease: Lease, after: int, rows: Sequence[Row]) -> int:
+        """Add rows after row number `after`, all or none; return the number of the last letter to the job, 0 for none.
+
+        Raises LeaseLost where the lease is not the job's latest, StoreConflict where the next row is there already.
+        """
+
+    async def adopt(self, job_id: str, rows: Sequence[StoredRow]) -> None:
+        """Add a whole job as it was kept elsewhere, the header first. Raises JobExists."""
+
+    async def load(self, job_id: str, cycle: int | None = None) -> StoredJob:
+        """Return a job, or what it was when `cycle` was complete. Raises JobUnknown or CycleUnknown."""
+
+    async def rows(self, job_id: str) -> Sequence[StoredRow]:
+        """Return all rows of a job as they are kept, the header first. Raises JobUnknown."""
+
+    async def anchor(self, job_id: str) -> tuple[int, str]:
+        """Return number and digest of the last row when a lease of the job was last given back; (0, "") for never."""
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
+
+    async def remove(self, job_id: str, now: float) -> None:
+        """Delete a job with all that belongs to it. Raises JobLeased while somebody runs it."""
+
+    # --- letters ------------------------------------------------------------------------------------------------
+
+    async def give(self, job_id: str, at: float, body: str) -> int:
+        """Keep a letter to a job and return its number. Raises JobUnknown."""
+
+    async def letters(self, job_id: str, after: int) -> Sequence[Letter]:
+        """Return the letters to a job with a higher number than `after`, in order."""

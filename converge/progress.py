@@ -252,9 +252,10 @@ class Progress:
         """Whether watermarks have changed since they were last collected."""
         return bool(self._moved)
 
-    def collect(self) -> tuple[Watermark, ...]:
-        """Return the watermarks that changed since the last time, for a commit to hold."""
-        watermarks = tuple(self.watermarks[number] for number in sorted(self._moved))
+    def collect(self, *, everybody: bool = False) -> tuple[Watermark, ...]:
+        """Return the watermarks that changed since the last time, or all of them, for a commit to hold."""
+        moved = range(len(self.watermarks)) if everybody else sorted(self._moved)
+        watermarks = tuple(self.watermarks[number] for number in moved)
         self._moved.clear()
         return watermarks
 

@@ -1,31 +1,27 @@
-"""Cycles as JSON rows, and the way back: a job restored from its rows is the job that wrote them.
+"""Cycles as JSON rows: what is written of a job, and the position it can go on from.
 
 A row holds only what its cycle added. Facts are referred to by position: rows are restored in the order in which
-they were written, so positions come back the same.
+they were written, so positions come back the same. A row may begin anew: what stands before it is history then.
+Captures, which cannot wait for their cycle, are rows of their own.
 """
 
-__all__ = ["Cycle", "Snapshot", "Watermark", "restore"]
+__all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
-from types import new_class
-from typing import Any, NamedTuple
-
-from pydantic_core import from_json
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from converge.capture import Captures, Question
 from converge.context import Context
-from converge.effect import Given, Range, Source
-from converge.errors import FactInvalid, StoredFactInvalid
-from converge.fact import Fact, Failure, Invalidation, Violation, identified, kind_of, remember, stored_id
-from converge.intent import Budget, RootIntent, Spend
-from converge.kind import Kind
-from converge.ports import StoredJob
-from converge.trace import Trace, decode_event, encode_event
+from converge.effect import Given, Source
+from converge.fact import identified, stored_id
+from converge.intent import Budget, Spend
+from converge.support import Support
+from converge.trace import Trace, encode_event
 
-_FORM = 2  # of a row's body
-_BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (RootIntent, Invalidation, Failure, Violation)}
+FORM = 3  # of a row's body
+Anew = Literal["reuse", "fresh"]  # what becomes of the captures of before
 
 
 class Watermark(NamedTuple):
@@ -45,35 +41,87 @@ class Watermark(NamedTuple):
 
 
 @dataclasses.dataclass(slots=True)
+class Snapshot:
+    """The persisted position a job can go on from.
+
+    letter: the last letter that was merged; anew: set where what is known now is not what the rows say in turn, so
+    that the next row must hold all of it.
+    """
+
+    job_id: str
+    context: Context
+    trace: Trace
+    watermarks: dict[str, Watermark]
+    spend: Spend
+    budget: Budget
+    cycles: int
+    captures: Captures = dataclasses.field(default_factory=Captures)
+    letter: int = 0
+    anew: Anew | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Records:
+    """Captures as a row of their own, made while a job stood at some round and number of facts."""
+
+    captures: Sequence[tuple[Question, str]]
+    at: float
+    round: int
+    facts: int
+    cycle: None = None
+    stop: None = None
+
+    def body(self) -> str:
+        """Return the row as JSON."""
+        return f'{{"form":{FORM},"captures":{_dump(self.captures)}}}'
+
+    def lighten(self) -> None:
+        """Keep everything: it cannot be computed again."""
+
+
+@dataclasses.dataclass(slots=True)
 class Cycle:
-    """What one cycle added, as ranges of the append-only logs; encoded when a store asks for the body."""
+    """What one cycle added, as ranges of the append-only logs; encoded when a store asks for the body.
+
+    since, upto: how many facts, supports and events there were before it, and with it. `rounds` and `supports` are
+    those of that moment: a later support may lower a round.
+    """
 
     context: Context
     trace: Trace
-    number: int
+    cycle: int
     at: float
     round: int
     facts: int
     stop: str | None
-    since: tuple[int, int, int, int]
-    upto: tuple[int, int, int, int]
+    since: tuple[int, int, int]
+    upto: tuple[int, int, int]
     watermarks: tuple[Watermark, ...]
-    captures: Sequence[tuple[Question, str]]
     spend: Spend
-    budget: Budget
+    budget: Budget | None  # where it may be another than before
+    letter: int = 0
+    anew: Anew | None = None
     bodies: tuple[bytes, ...] | None = None
+    rounds: list[int] = dataclasses.field(init=False)
+    supports: list[Support] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rounds = self.context.rounds[self.since[0] : self.upto[0]]
+        self.supports = self.context.supports[self.since[1] : self.upto[1]]
 
     def body(self) -> str:
         """Return the row as JSON."""
         parts = {
-            "form": str(_FORM),
+            "form": str(FORM),
+            "cycle": str(self.cycle),
+            **({"anew": _dump(self.anew)} if self.anew else {}),
+            **({"letter": str(self.letter)} if self.letter else {}),
             "base": str(self.since[0]),
             "facts": self._facts(),
             **self._supports(),
             "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
-            "captures": _dump(self.captures),
-            "spend": _dump(dataclasses.asdict(self.spend)),
-            "budget": _dump(dataclasses.asdict(self.budget)),
+            "spend": _dump(_fields(self.spend)),
+            **({"budget": _dump(_fields(self.budget))} if self.budget else {}),
             "trace": _dump([encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]]),
         }
         return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
@@ -83,11 +131,9 @@ class Cycle:
         self.bodies = None
 
     def _facts(self) -> str:
-        start, end = self.since[0], self.upto[0]
-        facts = self.context.facts[start:end]
+        facts = self.context.facts[self.since[0] : self.upto[0]]
         bodies = self.bodies if self.bodies is not None else [identified(fact)[2] for fact in facts]
-        rounds = self.context.rounds[start:end]
-        rows = zip(facts, rounds, bodies, strict=True)
+        rows = zip(facts, self.rounds, bodies, strict=True)
         return "[" + ",".join(f'["{stored_id(fact)}",{round},{body.decode()}]' for fact, round, body in rows) + "]"
 
     def _supports(self) -> dict[str, str]:
@@ -95,7 +141,7 @@ class Cycle:
         sources: dict[int, int] = {}
         nodes: dict[int, tuple[int, Given]] = {}
         rows = []
-        for support in self.context.supports[self.since[1] : self.upto[1]]:
+        for support in self.supports:
             evidence = support.evidence
             if isinstance(evidence, Given):
                 evidence, _ = nodes.setdefault(id(evidence), (len(nodes), evidence))  # type: ignore[assignment]
@@ -107,94 +153,8 @@ class Cycle:
         }
 
 
-@dataclasses.dataclass(slots=True)
-class Snapshot:
-    """The persisted position a job can go on from."""
-
-    job_id: str
-    context: Context
-    trace: Trace
-    watermarks: dict[str, Watermark]
-    spend: Spend
-    budget: Budget
-    cycles: int
-    captures: Captures = dataclasses.field(default_factory=Captures)
+def _fields(value: Spend | Budget) -> dict[str, float]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
-def restore(stored: StoredJob, kinds: Mapping[str, Kind] | None) -> Snapshot:
-    """Return the position that the rows describe. `kinds` by label; None reads every fact as plain JSON.
-
-    Raises StoredFactInvalid for a fact whose kind is not among `kinds` or whose content no longer fits it, and for a
-    row of another form.
-    """
-    intent, _, _ = identified(_BUILT_IN["RootIntent"].load(from_json(stored.header.intent)))
-    snapshot = Snapshot(stored.header.job_id, Context(intent), Trace(), {}, Spend(), Budget(), len(stored.bodies))
-    known = _Kinds(stored.header.job_id, kinds)
-    for number, body in enumerate(stored.bodies, start=1):
-        row = from_json(body)
-        if row["form"] != _FORM:
-            reason = f"form {row['form']} is not form {_FORM} of rows"
-            raise StoredFactInvalid(snapshot.job_id, f"row {number}", reason)
-        _apply(snapshot, row, known)
-    return snapshot
-
-
-class _Kinds:
-    """Finds the kind of a stored fact, or makes a plain one where any will do."""
-
-    def __init__(self, job_id: str, kinds: Mapping[str, Kind] | None) -> None:
-        self.job_id, self.plain = job_id, kinds is None
-        self.by_label: dict[str, Kind] = {**(kinds or {}), **_BUILT_IN}
-
-    def fact(self, fact_id: str, content: Any) -> Fact:
-        label = fact_id.rpartition(":")[0]
-        kind = self.by_label.get(label)
-        if kind is None:
-            if not self.plain:
-                raise StoredFactInvalid(self.job_id, fact_id, f"no agent of this engine declares kind {label}")
-            kind = self.by_label[label] = _plain_kind(label)
-        try:
-            fact = kind.load({"content": content} if self.plain and label not in _BUILT_IN else content)
-        except FactInvalid as error:
-            raise StoredFactInvalid(self.job_id, fact_id, str(error)) from error
-        remember(fact, fact_id)
-        return fact  # type: ignore[no-any-return]
-
-
-def _plain_kind(label: str) -> Kind:
-    name, _, version = label.partition("@")
-    options = {"name": name, "version": int(version or 1), "policy": "many"}
-    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__}
-    return kind_of(new_class("Plain", (Fact,), options, lambda namespace: namespace.update(body)))
-
-
-def _apply(snapshot: Snapshot, row: dict[str, Any], kinds: _Kinds) -> None:
-    context = snapshot.context
-    for fact_id, round, content in row["facts"]:
-        context.add(kinds.fact(fact_id, content), round)
-    sources = [Source(*source) for source in row["sources"]]
-    given = (Given(tuple(Range(*part) for part in ranges), tuple(picks)) for ranges, picks in row["given"])
-    nodes = [context.node(node) for node in given]
-    for fact, source, round, evidence in row["supports"]:
-        rests_on = nodes[evidence] if isinstance(evidence, int) else tuple(evidence)
-        context.support(fact, sources[source], round, rests_on)
-    for agent, version, replaces, *progress in row["watermarks"]:
-        _advance(snapshot, Watermark(Source(agent, version, replaces), *progress))
-    for question, answer in row["captures"]:
-        snapshot.captures.restore(Question(*question), answer)
-    for event in row["trace"]:
-        snapshot.trace.restore(decode_event(event))
-    snapshot.spend, snapshot.budget = Spend(**row["spend"]), Budget(**row["budget"])
-
-
-def _advance(snapshot: Snapshot, watermark: Watermark) -> None:
-    before = snapshot.watermarks.get(watermark.source.agent)
-    completed = -1 if before is None or before.source != watermark.source else before.wrote
-    if watermark.wrote > completed:
-        snapshot.context.complete(watermark.source, watermark.ran, watermark.wrote)
-    snapshot.context.reach(watermark.offered)
-    snapshot.watermarks[watermark.source.agent] = watermark
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+_dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

@@ -35,6 +35,11 @@ class Stop:
     detail: tuple[str, ...] = ()
     unread: tuple[Unread, ...] = ()
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing was unread: it was neither cut short nor short of budget."""
+        return self.reason not in (StopReason.CANCELLED, StopReason.BUDGET)
+
     def __str__(self) -> str:
         sentence = _SENTENCES[self.reason]
         if self.detail:

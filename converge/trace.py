@@ -8,6 +8,7 @@ __all__ = [
     "Activated",
     "ActivationFailed",
     "Event",
+    "FactsArrived",
     "JobResumed",
     "JobStarted",
     "JobStopped",
@@ -43,6 +44,16 @@ class JobResumed(NamedTuple):
     cycle: int
     facts: int
     schedule: str = "frontier"
+
+
+class FactsArrived(NamedTuple):
+    """A letter brought facts while the job ran: so many new ones, stated in `round`."""
+
+    sequence: int
+    at: float
+    letter: int
+    round: int
+    facts: int
 
 
 class RoundStarted(NamedTuple):
@@ -102,7 +113,17 @@ class JobStopped(NamedTuple):
     text: str
 
 
-Event = JobStarted | JobResumed | RoundStarted | Activated | ActivationFailed | RoundMerged | Warned | JobStopped
+Event = (
+    JobStarted
+    | JobResumed
+    | FactsArrived
+    | RoundStarted
+    | Activated
+    | ActivationFailed
+    | RoundMerged
+    | Warned
+    | JobStopped
+)
 _TYPES: dict[str, Any] = {cls.__name__: cls for cls in get_args(Event)}
 
 

@@ -10,7 +10,7 @@ __all__ = ["UNRESTRICTED", "Conflict", "View"]
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from converge.capture import Captures, Question, digest_of_arguments
+from converge.capture import SAID, Captures, Question, digest_of_arguments
 from converge.context import Context, digest_of
 from converge.effect import Given, Range, Source
 from converge.errors import CaptureInvalid, KeyContested
@@ -41,8 +41,8 @@ class View(Lookup):
 
     __slots__ = (
         "_again",
-        "_asked",
         "_captures",
+        "_counts",
         "_lubs",
         "_mends",
         "_picks",
@@ -66,7 +66,7 @@ class View(Lookup):
         self._ranges: list[Range] = []
         self._picks: list[int] = []
         self._lubs: dict[str, tuple[str, ...]] = {}  # id of a join that is no fact -> the ids it was made of
-        self._asked: dict[Question, int] = {}
+        self._counts: dict[Question, int] = {}
 
     def __repr__(self) -> str:
         return f"<view of round {self.round} for {self._reader.agent}>"
@@ -175,22 +175,35 @@ class View(Lookup):
 
     # --- calls that are not deterministic -----------------------------------------------------------------------
 
-    async def capture(self, name: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what `call(*arguments)` returned when it was first made; it is recorded with the next commit.
+    async def capture(
+        self,
+        name: str,
+        call: Callable[..., Any],
+        *arguments: Any,
+        parse: Callable[[Any], Any] | None = None,
+        tries: int = 1,
+    ) -> Any:
+        """Return what `call(*arguments)` returned when it was first made; it is recorded before it is returned.
 
         It is found again by agent, name and arguments (without any: by this view), so a resumed job asks nothing twice.
-        The call may be plain or async and returns JSON data. Raises CaptureInvalid, and what the call raises.
+        The call may be plain or async and returns JSON data. `parse` makes of the answer what is returned: an answer
+        that it raises for is kept, and the next one is asked for, at most `tries` of them in a row; a later attempt
+        begins where this one ended. Raises CaptureInvalid, what the call raises, and in the end what `parse` raises.
         """
         captures = self._captures
         if captures is None:
             raise CaptureInvalid(self._reader.agent, name, "only the view of an activation that is running captures")
         question = self._question(name, arguments)
-        if captures.knows(question):
-            return captures.answer(question)
-        value = call(*arguments)
-        if hasattr(value, "__await__"):
-            value = await value
-        return captures.record(question, value)
+        while True:
+            is_new = not captures.knows(question)
+            answer = await self._asked(captures, question, call, arguments) if is_new else captures.answer(question)
+            tries -= is_new
+            try:
+                return answer if parse is None else parse(answer)
+            except Exception:
+                question = question._replace(attempt=question.attempt + 1)
+                if (is_new and tries < 1) or not captures.asks_again(question):
+                    raise
 
     # --- evidence and comparison --------------------------------------------------------------------------------
 
@@ -208,6 +221,12 @@ class View(Lookup):
     def close(self) -> None:
         """End the activation: from now on the view can be read and captures nothing."""
         self._captures = None
+
+    def saying(self) -> Question:
+        """Return the question whose answer is all that this agent says on this view."""
+        source, again = self._reader.source, sorted(id_of(self._context.facts[place]) for place in self._again)
+        shown = digest_of([f"{self.round} after {self._after}", self.digest(), *again])
+        return Question(source.agent, source.version, SAID, shown)
 
     def cited(self, evidence: Iterable[Fact]) -> Iterator[str]:
         """Yield the ids that some facts stand for: citing a join of several facts cites these."""
@@ -319,14 +338,24 @@ class View(Lookup):
         key = kind_of(kind).key_of(best)
         return self._joined(kind, {key: by_key[key]})[0]
 
+    async def _asked(
+        self, captures: Captures, question: Question, call: Callable[..., Any], arguments: tuple[Any, ...]
+    ) -> Any:
+        value = call(*arguments)
+        if hasattr(value, "__await__"):
+            value = await value
+        return await captures.record(question, value)
+
     def _question(self, name: str, arguments: tuple[Any, ...]) -> Question:
         source = self._reader.source
+        if name == SAID:
+            raise CaptureInvalid(source.agent, name, "this name is the runtime's own: choose another")
         try:
             asked = digest_of_arguments(arguments) if arguments else f"view {self.digest()}"
         except ValueError as error:
             raise CaptureInvalid(source.agent, name, f"an argument is no JSON data: {error}") from error
         question = Question(source.agent, source.version, name, asked)
-        nth = self._asked[question] = self._asked.get(question, -1) + 1
+        nth = self._counts[question] = self._counts.get(question, -1) + 1
         return question._replace(nth=nth)
 
     def _pick(self, facts: Iterable[F]) -> tuple[F, ...]:

@@ -1,45 +1,100 @@
-"""The store-writer actor: everything that a job must make durable passes through its one inbox."""
+"""The store-writer actor: everything that a job must make durable passes through its one inbox.
 
-__all__ = ["Writer"]
+Captures go out at once, cycles when the policy says so; what piles up while a commit is under way shares the next one.
+"""
 
+__all__ = ["Checkpoints", "Writer"]
+
+from collections.abc import Sequence
 from math import inf
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import anyio
 
+from converge.capture import Question
+from converge.chain import JobHeader, Row
 from converge.errors import ConvergeError, StoreUnavailable
-from converge.ports import CycleRow, JobHeader, Store
+from converge.ports import Clock, Lease, Store
+from converge.snapshot import Cycle, Records
+
+Checkpoints = int | Literal["end", "manual"]  # after how many cycles; at the job's end; when the caller says
+Captured = tuple[Question, str]
 
 
 class _Request(NamedTuple):
-    row: CycleRow
+    captures: Sequence[Captured]
+    cycles: bool  # whether those that wait are to be kept as well
     kept: anyio.Event
 
 
 class Writer:
-    """Appends rows to one job. Rows that pile up while a commit is under way share the next one."""
+    """Appends rows to one job under one lease, and knows how far the letters to it have come."""
 
-    def __init__(self, store: Store, header: JobHeader, *, is_new: bool) -> None:
-        self._store, self._header, self._is_new = store, header, is_new
+    def __init__(
+        self,
+        store: Store,
+        lease: Lease,
+        clock: Clock,
+        policy: Checkpoints,
+        *,
+        head: int = 0,
+        header: JobHeader | None = None,
+    ) -> None:
+        self._store, self._lease, self._clock, self._policy = store, lease, clock, policy
+        self._head = head  # the number of the job's last row
+        self._header = header  # of a job that is not in the store yet
         self._failure: Exception | None = None
+        self._waiting: list[Row] = []  # cycles that the policy lets wait
+        self._records: list[Captured] = []  # captures of a store that need not be kept at once
+        self._last: Cycle | None = None
+        self.letters = 0  # the number of the last letter in the store, as far as was seen
         # Unbounded, yet never more than one commit and the captures of open activations wait here.
         self._requests, self._inbox = anyio.create_memory_object_stream[_Request](inf)
 
-    async def commit(self, row: CycleRow) -> None:
-        """Return when the row is kept. Raises what the store raised, now and from then on.
+    @property
+    def durable(self) -> bool:
+        """Whether what is kept outlives the process."""
+        return self._store.durable
 
-        A cancellation waits until it is known whether the store has the row.
+    @property
+    def waits(self) -> bool:
+        """Whether the policy lets something wait that nobody has asked to keep yet."""
+        return bool(self._waiting) and self._failure is None
+
+    async def commit(self, cycle: Cycle) -> None:
+        """Take a cycle, and return when it is kept, unless the policy lets it wait. Raises as `checkpoint` does."""
+        self._waiting.append(cycle)
+        self._last = cycle
+        if self._is_due(cycle):
+            await self.checkpoint()
+        elif self._failure is not None:
+            raise self._failure
+
+    async def checkpoint(self) -> None:
+        """Return when all that was committed is kept. Raises what the store raised, now and from then on.
+
+        A cancellation waits until it is known whether the store has it.
         """
-        if not self._store.durable and self._failure is None:
-            await self._keep([row])  # nothing to wait for, so no hop to the actor
-            return
-        if self._failure is None:
-            request = _Request(row, anyio.Event())
-            self._requests.send_nowait(request)
-            with anyio.CancelScope(shield=True):
-                await request.kept.wait()
+        if self._store.durable:
+            await self._ask((), cycles=True)
+        elif self._failure is None:
+            await self._keep((), cycles=True)  # nothing to wait for, so no hop to the actor
         if self._failure is not None:
             raise self._failure
+
+    async def record(self, question: Question, text: str) -> None:
+        """Return when a capture is kept. Raises as `checkpoint` does."""
+        if self._store.durable:
+            await self._ask([(question, text)], cycles=False)
+        else:
+            self._records.append((question, text))
+        if self._failure is not None:
+            raise self._failure
+
+    def remark(self, captures: Sequence[Captured]) -> None:
+        """Keep captures that nobody waits for."""
+        if captures and self._store.durable and self._failure is None:
+            self._requests.send_nowait(_Request(captures, False, anyio.Event()))
 
     async def run(self) -> None:
         """Write until closed. What was begun is finished even when the job is cancelled."""
@@ -57,10 +112,25 @@ class Writer:
         """Let `run` end once it has written what it was given."""
         self._requests.close()
 
+    def _is_due(self, cycle: Cycle) -> bool:
+        if self._header is not None:  # a job is in its store before anything is made of it
+            return True
+        if isinstance(self._policy, int):
+            return cycle.stop is not None or len(self._waiting) >= self._policy
+        return self._policy == "end" and cycle.stop is not None
+
+    async def _ask(self, captures: Sequence[Captured], *, cycles: bool) -> None:
+        if self._failure is None:
+            request = _Request(captures, cycles, anyio.Event())
+            self._requests.send_nowait(request)
+            with anyio.CancelScope(shield=True):
+                await request.kept.wait()
+
     async def _write(self, batch: list[_Request]) -> None:
         try:
             if self._failure is None:
-                await self._keep([request.row for request in batch])
+                captures = [capture for request in batch for capture in request.captures]
+                await self._keep(captures, cycles=any(request.cycles for request in batch))
         except ConvergeError as error:
             self._failure = error
         # A store is other people's code: nobody may wait for ever for what it did not foresee. It is shielded, so a
@@ -72,9 +142,18 @@ class Writer:
             for request in batch:
                 request.kept.set()
 
-    async def _keep(self, rows: list[CycleRow]) -> None:
-        if self._is_new:
-            self._is_new = False
-            await self._store.create(self._header, rows.pop(0))
-        if rows:
-            await self._store.append(self._header.job_id, rows)
+    async def _keep(self, captures: Sequence[Captured], *, cycles: bool) -> None:
+        rows: list[Row] = []
+        if captures := [*self._records, *captures]:
+            assert self._last is not None  # whoever captures was started after a commit
+            rows.append(Records(captures, self._clock.now(), self._last.round, self._last.facts))
+        self._records = []
+        if cycles:
+            rows += self._waiting
+            self._waiting = []
+        if self._header is not None:
+            header, self._header = self._header, None
+            await self._store.create(self._lease, header, rows)
+        elif rows:
+            self.letters = max(self.letters, await self._store.append(self._lease, self._head, rows))
+        self._head += len(rows)

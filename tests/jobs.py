@@ -43,6 +43,7 @@ from hypothesis import strategies as st
 
 from converge.activation import seal
 from converge.agent import Agent, Live, agent
+from converge.chain import JobHeader
 from converge.command import Activate, Activation, Commit, Done
 from converge.context import Context
 from converge.effect import Effect
@@ -50,9 +51,10 @@ from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, id_o
 from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants
 from converge.machine import Machine
-from converge.ports import JobHeader, StoredJob
+from converge.ports import StoredJob
+from converge.restore import restore
 from converge.schedule import schedule_named
-from converge.snapshot import Snapshot, restore
+from converge.snapshot import Snapshot
 from converge.stop import Stop
 from converge.trace import Activated, Trace
 from converge.view import View

@@ -24,7 +24,8 @@ from converge.fact import Fact, id_of, kind_of
 from converge.merge import merge
 from converge.outcome import Outcome
 from converge.ports import StoredJob
-from converge.snapshot import Snapshot, Watermark, restore
+from converge.restore import restore
+from converge.snapshot import Snapshot, Watermark
 from converge.stop import StopReason
 from converge.support import Support
 from converge.trace import Activated

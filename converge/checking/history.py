@@ -16,8 +16,9 @@ from converge.errors import JobForeign, JobUnsettled
 from converge.fact import Fact, kind_of
 from converge.intent import Budget
 from converge.ports import StoredJob
+from converge.restore import restore
 from converge.schedule import schedule_named
-from converge.snapshot import Snapshot, restore
+from converge.snapshot import Snapshot
 from converge.stop import StopReason
 from converge.support import OUTSIDE
 from converge.trace import Activated, ActivationFailed, JobResumed, JobStarted, JobStopped, decode_event

@@ -57,6 +57,10 @@ class Recorded(Captures):
         self.restore(question, self._known.text(question))
         return True
 
+    def asks_again(self, question: Question) -> bool:
+        """Whether the next answer was captured: if not, the refused one was the last."""
+        return self._known.knows(question)
+
     def take_missed(self) -> CaptureMissing | None:
         """Return an error for the first call that was not found since this was last called."""
         missed, self.missed = self.missed, []

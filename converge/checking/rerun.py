@@ -21,8 +21,9 @@ from converge.effect import Effect
 from converge.intent import Budget, Spend
 from converge.machine import Machine
 from converge.ports import StoredJob
+from converge.restore import restore
 from converge.schedule import Schedule, schedule_named
-from converge.snapshot import Snapshot, restore
+from converge.snapshot import Snapshot
 from converge.stop import StopReason
 from converge.trace import ActivationFailed, Trace
 

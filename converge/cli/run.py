@@ -25,7 +25,7 @@ from converge.fact import Fact
 from converge.intent import Budget, RootIntent, Spend
 from converge.job import Job
 from converge.outcome import Outcome
-from converge.snapshot import restore
+from converge.restore import restore
 
 TargetName = Annotated[str, typer.Argument(metavar="TARGET", help="The engine, as package.module:engine.")]
 FactFiles = Annotated[

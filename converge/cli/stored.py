@@ -11,7 +11,8 @@ from converge.cli.place import reading
 from converge.context import Context
 from converge.fact import Fact, Failure, Invalidation, Violation, id_of, identified, kind_of
 from converge.liveness import DEAD, DISPUTED, LIVE
-from converge.snapshot import Snapshot, restore
+from converge.restore import restore
+from converge.snapshot import Snapshot
 from converge.trace import JobStopped, Trace
 
 

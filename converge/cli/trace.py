@@ -15,6 +15,7 @@ from converge.trace import (
     Activated,
     ActivationFailed,
     Event,
+    FactsArrived,
     JobResumed,
     JobStarted,
     JobStopped,
@@ -57,6 +58,8 @@ def _line(event: Event) -> tuple[str, str]:
             return f"started with {counted(event.facts, 'fact')}: {one_line(event.objective)}", "bold"
         case JobResumed():
             return f"resumed at cycle {event.cycle} with {counted(event.facts, 'fact')} given late", "bold"
+        case FactsArrived():
+            return f"letter {event.letter}: {counted(event.facts, 'new fact')}, stated in round {event.round}", "bold"
         case RoundStarted():
             return f"round {event.round}: read by {counted(event.agents, 'agent')}", ""
         case Activated():

@@ -2,6 +2,6 @@
 
 from converge.testing.clock import VirtualClock
 from converge.testing.joins import check_join
-from converge.testing.stores import STORE_CHECKS, MakeStore, check_store
+from converge.testing.stores import STORE_CHECKS, MakeStore, StoredText, check_store
 
-__all__ = ["STORE_CHECKS", "MakeStore", "VirtualClock", "check_join", "check_store"]
+__all__ = ["STORE_CHECKS", "MakeStore", "StoredText", "VirtualClock", "check_join", "check_store"]

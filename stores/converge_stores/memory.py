@@ -2,13 +2,15 @@
 
 __all__ = ["MemoryStore"]
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pydantic_core import from_json
 
-from converge.errors import JobExists, JobUnknown, StoreConflict
-from converge.ports import CycleRow, JobHeader, JobSummary, StoredJob
+from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
+from converge.errors import CycleUnknown, JobExists, JobLeased, JobUnknown, LeaseLost, StoreConflict
+from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
 
 
 class MemoryStore:
@@ -22,7 +24,8 @@ class MemoryStore:
 
     def __init__(self, keep: int = 100) -> None:
         self.keep = keep
-        self._jobs: dict[str, tuple[JobHeader, list[CycleRow]]] = {}
+        self._jobs: dict[str, _Job] = {}
+        self._leases: dict[str, tuple[Lease, bool]] = {}  # job -> its last lease, and whether it is held
 
     def __repr__(self) -> str:
         return f"<memory store of {len(self._jobs)} jobs>"
@@ -33,51 +36,170 @@ class MemoryStore:
     async def close(self) -> None:
         """Do nothing: what is kept can still be resumed."""
 
-    async def create(self, header: JobHeader, first: CycleRow) -> None:
-        """Add a job and its first row."""
+    # --- leases -------------------------------------------------------------------------------------------------
+
+    async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
+        """Give out the lease of a job."""
+        before, is_held = self._leases.get(job_id, (Lease(job_id, holder, 0, 0.0), False))
+        if is_held and before.expires >= now and before.holder.token != over:
+            raise JobLeased(job_id, before.holder, before.expires)
+        lease = Lease(job_id, holder, before.epoch + 1, expires)
+        self._leases[job_id] = (lease, True)
+        return lease
+
+    def renew(self, leases: Iterable[Lease], expires: float) -> None:
+        """Put off when leases expire."""
+        for lease in leases:
+            if self._holds(lease):
+                self._leases[lease.job_id] = (lease._replace(expires=expires), True)
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back."""
+        if self._holds(lease):
+            if lease.job_id in self._jobs:
+                self._leases[lease.job_id] = (lease, False)
+                self._jobs[lease.job_id].is_anchored = True
+            else:
+                del self._leases[lease.job_id]
+
+    async def holder(self, job_id: str, now: float) -> Lease | None:
+        """Return the lease of a job that somebody runs."""
+        lease, is_held = self._leases.get(job_id, (None, False))
+        return lease if is_held and lease is not None and lease.expires >= now else None
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    async def create(self, lease: Lease, header: JobHeader, rows: Sequence[Row]) -> None:
+        """Add a job and its first rows."""
         if header.job_id in self._jobs:
             raise JobExists(header.job_id, "memory")
+        if not self._holds(lease):
+            raise LeaseLost(header.job_id, lease.epoch)
         self._make_room()
-        self._jobs[header.job_id] = (header, [])
-        await self.append(header.job_id, [first])
+        self._jobs[header.job_id] = _Job(header)
+        await self.append(lease, 0, rows)
 
-    async def append(self, job_id: str, rows: Sequence[CycleRow]) -> None:
+    async def append(self, lease: Lease, after: int, rows: Sequence[Row]) -> int:
         """Add rows, all or none."""
-        kept = self._kept(job_id)[1]
-        for number, row in enumerate(rows, start=len(kept) + 1):
-            if row.number != number:
-                raise StoreConflict(job_id, row.number)
+        job = self._kept(lease.job_id)
+        if not self._holds(lease):
+            raise LeaseLost(lease.job_id, lease.epoch)
+        if after != len(job.rows):
+            raise StoreConflict(lease.job_id, after + 1)
         for row in rows:
             row.lighten()
-        kept.extend(rows)
+            job.rows.append((row, lease.epoch))
+        return len(job.letters)
 
-    async def load(self, job_id: str) -> StoredJob:
-        """Return a job."""
-        header, rows = self._kept(job_id)
-        rows[:] = [row if isinstance(row, _Text) else _text(row) for row in rows]
-        return StoredJob(header, [row.body() for row in rows])
+    async def adopt(self, job_id: str, rows: Sequence[StoredRow]) -> None:
+        """Add a whole job as it was kept elsewhere."""
+        if job_id in self._jobs:
+            raise JobExists(job_id, "memory")
+        self._make_room()
+        job = self._jobs[job_id] = _Job(JobHeader(job_id, rows[0].at, rows[0].body))
+        job.rows.extend((_text(row, row.body), row.epoch) for row in rows[1:])
+
+    async def load(self, job_id: str, cycle: int | None = None) -> StoredJob:
+        """Return a job, or what it was."""
+        job = self._kept(job_id)
+        job.encode()
+        bodies = [row.body() for row, _ in job.rows]
+        if cycle is None:
+            return StoredJob(job.header, bodies)
+        for place, (row, _) in enumerate(job.rows, start=1):
+            if row.cycle == cycle:
+                return StoredJob(job.header, bodies[:place])
+        raise CycleUnknown(job_id, cycle, job.last.cycle or 0)
+
+    async def rows(self, job_id: str) -> Sequence[StoredRow]:
+        """Return all rows of a job, the header first."""
+        job = self._kept(job_id)
+        job.encode()
+        chain = [header_row(job.header)]
+        for row, epoch in job.rows:
+            chain += sealed([row], len(chain) - 1, chain[-1].digest, epoch)
+        return chain
+
+    async def anchor(self, job_id: str) -> tuple[int, str]:
+        """Return number and digest of the last row; nobody else can have changed it since."""
+        last = (await self.rows(job_id))[-1]
+        return (last.number, last.digest) if self._kept(job_id).is_anchored else (0, "")
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
-        return [_summary(header, rows) for header, rows in reversed(self._jobs.values())]
+        return [job.summary(self._leases.get(job_id)) for job_id, job in reversed(self._jobs.items())]
 
-    def _kept(self, job_id: str) -> tuple[JobHeader, list[CycleRow]]:
+    async def remove(self, job_id: str, now: float) -> None:
+        """Delete a job with all that belongs to it."""
+        self._kept(job_id)
+        if lease := await self.holder(job_id, now):
+            raise JobLeased(job_id, lease.holder, lease.expires)
+        del self._jobs[job_id]
+        self._leases.pop(job_id, None)
+
+    # --- letters ------------------------------------------------------------------------------------------------
+
+    async def give(self, job_id: str, at: float, body: str) -> int:
+        """Keep a letter to a job and return its number."""
+        letters = self._kept(job_id).letters
+        letters.append(Letter(len(letters) + 1, at, body))
+        return len(letters)
+
+    async def letters(self, job_id: str, after: int) -> Sequence[Letter]:
+        """Return the letters to a job with a higher number than `after`."""
+        return self._kept(job_id).letters[after:]
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _kept(self, job_id: str) -> "_Job":
         if job_id not in self._jobs:
             raise JobUnknown(job_id, "memory", self._jobs)
         return self._jobs[job_id]
 
+    def _holds(self, lease: Lease) -> bool:
+        last, is_held = self._leases.get(lease.job_id, (lease, False))
+        return is_held and last.epoch == lease.epoch
+
     def _make_room(self) -> None:
         surplus = len(self._jobs) + 1 - self.keep
         if surplus > 0:
-            stopped = [job_id for job_id, (_, rows) in self._jobs.items() if rows and rows[-1].stop]
+            stopped = [job_id for job_id, job in self._jobs.items() if job.last.stop]
             for job_id in stopped[:surplus]:
                 del self._jobs[job_id]
+                self._leases.pop(job_id, None)
+
+
+@dataclasses.dataclass
+class _Job:
+    """One job as it is kept: its rows, each with the epoch it was written under."""
+
+    header: JobHeader
+    rows: list[tuple[Row, int]] = dataclasses.field(default_factory=list)
+    letters: list[Letter] = dataclasses.field(default_factory=list)
+    is_anchored: bool = False
+
+    def encode(self) -> None:
+        """Keep the text of every row, and not what it was made of."""
+        self.rows[:] = [(row if isinstance(row, _Text) else _text(row, row.body()), epoch) for row, epoch in self.rows]
+
+    @property
+    def last(self) -> Row:
+        """The row of the last cycle."""
+        return next(row for row, _ in reversed(self.rows) if row.cycle is not None)
+
+    def summary(self, lease: tuple[Lease, bool] | None) -> JobSummary:
+        """Return a line about the job."""
+        objective = from_json(self.header.intent)["objective"]
+        job_id, created, _ = self.header
+        cycle, last = self.last.cycle or 0, self.last
+        held = lease[0] if lease is not None and lease[1] else None
+        return JobSummary(job_id, created, last.at, objective, cycle, last.round, last.facts, last.stop, held)
 
 
 class _Text(NamedTuple):
     """A row that has been encoded."""
 
-    number: int
+    cycle: int | None
     at: float
     round: int
     facts: int
@@ -92,11 +214,5 @@ class _Text(NamedTuple):
         """Keep the text: there is nothing else."""
 
 
-def _text(row: CycleRow) -> _Text:
-    return _Text(row.number, row.at, row.round, row.facts, row.stop, row.body())
-
-
-def _summary(header: JobHeader, rows: Sequence[CycleRow]) -> JobSummary:
-    objective = from_json(header.intent)["objective"]
-    last = rows[-1]
-    return JobSummary(header.job_id, header.created, last.at, objective, last.number, last.round, last.facts, last.stop)
+def _text(row: Row | StoredRow, body: str) -> _Text:
+    return _Text(row.cycle, row.at, row.round, row.facts, row.stop, body)

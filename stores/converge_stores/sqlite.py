@@ -1,49 +1,71 @@
 """A store in one SQLite file: readable with plain `sqlite3`, appended to in one statement a commit.
 
-One connection writes. Its thread is aiosqlite's; a statement that has begun is not stopped by cancelling its caller,
-so whoever must know whether a commit happened shields it.
+One connection writes, and it is the only one that this process opens: two that write or checkpoint at the same instant
+can meet a bug of SQLite before 3.51.3. Its thread is aiosqlite's; a statement that has begun is not stopped by
+cancelling its caller, so whoever must know whether a commit happened shields it.
 """
 
-__all__ = ["SQLiteStore", "chained"]
+__all__ = ["Level", "SQLiteStore"]
 
-import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
+import anyio.to_thread
 
-from converge.errors import JobExists, JobUnknown, StoreConflict, StoreForeign, StoreTooNew, StoreUnavailable
-from converge.ports import CycleRow, JobHeader, JobSummary, StoredJob
-from converge_stores.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
+from converge.errors import (
+    CycleUnknown,
+    JobExists,
+    JobLeased,
+    JobUnknown,
+    LeaseLost,
+    StoreConflict,
+    StoreForeign,
+    StoreUnavailable,
+)
+from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
+from converge_stores.preparing import prepare
 
 if TYPE_CHECKING:
     import aiosqlite
 
-_INSERT = "INSERT INTO cycles (job_id, number, at, round, facts, stop, digest, body) VALUES "
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
-_SWITCH_ATTEMPTS, _SWITCH_SECONDS = 100, 0.02
+Level = Literal["process", "power"]
+_LEVELS = {"process": "NORMAL", "power": "FULL"}  # what `PRAGMA synchronous` is called for it
+_COLUMNS = "number, cycle, at, round, facts, stop, epoch, digest, body"
+_PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_MOST_ROWS = 500  # in one statement: SQLite takes 32,766 values
 _ADVICE = {  # what the driver says -> what it means and what to do
     "readonly": "it cannot be written (attempt to write a readonly database): make it and its folder writable",
     "unable to open": "it cannot be opened: make its folder writable, or choose another path",
     "locked": "another process keeps it locked (database is locked): try again when that one is done",
-    "disk is full": "the disk is full: make room, then resume the job",
+    "is full": "the disk is full: make room, then resume the job",
+    "disk I/O error": "the disk failed (disk I/O error): look after the disk, then resume the job",
+    "malformed": "the file is damaged (database disk image is malformed): put back a copy, or `sqlite3 FILE .recover`",
 }
 
 
 class SQLiteStore:
-    """Keeps jobs in the file at `path`, made on first use. What is committed survives the end of the process."""
+    """Keeps jobs in the file at `path`, made on first use.
+
+    level: "process" survives the end of the process at any moment, and a power cut may take the newest cycles back;
+    "power" survives that too, for one sync of the disk a commit. Neither is ever left corrupt.
+    """
 
     durable = True
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], level: Level = "process") -> None:
+        if level not in _LEVELS:
+            raise StoreUnavailable(str(path), f'there is no level {level!r}: choose "process" or "power"')
+        self.path, self.level = Path(path), level
         self._connection: aiosqlite.Connection | None = None
-        self._heads: dict[str, tuple[int, str]] = {}  # job -> number and digest of its last row
+        self._direct: sqlite3.Connection | None = None  # the same connection, for the thread that renews leases
+        self._digests: dict[str, str] = {}  # job -> digest of its last row
+        self._turn: anyio.Event | None = None  # while a transaction of several statements is open: when it is over
 
     def __repr__(self) -> str:
         return f"<SQLite store {self.path}>"
@@ -54,9 +76,11 @@ class SQLiteStore:
 
         self._make_ready()
         async with self._errors():
-            connection = await aiosqlite.connect(self.path, isolation_level=None)
+            await anyio.to_thread.run_sync(self._prepare)
+            connection = aiosqlite.Connection(self._connect_shared, 64)
+            await connection
             try:
-                await self._prepare(connection)
+                await connection.execute_fetchall(f"PRAGMA synchronous = {_LEVELS[self.level]}")
             except BaseException:
                 await connection.close()
                 raise
@@ -65,118 +89,211 @@ class SQLiteStore:
     async def close(self) -> None:
         """Close the connection; one left open would keep the interpreter from ending."""
         if self._connection is not None:
-            connection, self._connection = self._connection, None
-            self._heads.clear()
+            connection, self._connection, self._direct = self._connection, None, None
+            self._digests.clear()
             async with self._errors():
                 await connection.close()
 
-    async def create(self, header: JobHeader, first: CycleRow) -> None:
-        """Add a job and its first row in one statement."""
-        columns = (header.job_id, 0, header.created, 0, 0, None)
-        digest = chained("", columns, header.intent)
-        values = [*columns, digest, header.intent]
+    # --- leases -------------------------------------------------------------------------------------------------
+
+    async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
+        """Give out the lease of a job in one statement."""
+        taken = await self._write(_TAKE, (job_id, *holder, expires, now, over))
+        if taken:
+            return Lease(job_id, holder, taken[0][0], expires)
+        lease = await self.holder(job_id, now)
+        if lease is None:  # it was given back in this very moment
+            return await self.take(job_id, holder, now, expires, over)
+        raise JobLeased(job_id, lease.holder, lease.expires)
+
+    def renew(self, leases: Iterable[Lease], expires: float) -> None:
+        """Put off when leases expire, on the one connection, whose calls SQLite itself puts in turn."""
+        for lease in leases:
+            if (connection := self._direct) is not None:
+                try:
+                    connection.execute(_RENEW, (expires, lease.job_id, lease.epoch)).close()
+                except sqlite3.Error as error:
+                    raise StoreUnavailable(str(self.path), str(error)) from error
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back, and note number and digest of the job's last row."""
+        await self._write(_RELEASE, (lease.job_id, lease.epoch))
+        if lease.epoch == 1 and lease.job_id not in self._digests:
+            await self._write(_FORGET, (lease.job_id,))
+
+    async def holder(self, job_id: str, now: float) -> Lease | None:
+        """Return the lease of a job that somebody runs."""
+        query = f"SELECT {_LEASE} FROM leases WHERE job_id = ? AND token IS NOT NULL AND expires >= ?"
+        found = await self._fetch(query, (job_id, now))
+        return _lease(job_id, *found[0]) if found else None
+
+    # --- rows ---------------------------------------------------------------------------------------------------
+
+    async def create(self, lease: Lease, header: JobHeader, rows: Sequence[Row]) -> None:
+        """Add a job and its first rows in one statement."""
+        first = header_row(header)
         try:
-            await self._insert(header.job_id, values, digest, [first])
+            await self._insert(lease, [first, *sealed(rows, 0, first.digest, lease.epoch)])
         except sqlite3.IntegrityError as error:
             raise JobExists(header.job_id, str(self.path)) from error
 
-    async def append(self, job_id: str, rows: Sequence[CycleRow]) -> None:
-        """Add rows in one statement. The primary key refuses a number that another process has written."""
-        number, digest = await self._head(job_id)
-        if rows and rows[0].number != number + 1:
-            raise StoreConflict(job_id, rows[0].number)
+    async def append(self, lease: Lease, after: int, rows: Sequence[Row]) -> int:
+        """Add rows in one statement, which adds none under a lease that is not the latest."""
+        previous = await self._digest_of(lease.job_id, after)
         try:
-            await self._insert(job_id, [], digest, rows)
+            return await self._insert(lease, list(sealed(rows, after, previous, lease.epoch)))
         except sqlite3.IntegrityError as error:
-            self._heads.pop(job_id, None)
-            raise StoreConflict(job_id, rows[0].number) from error
+            raise StoreConflict(lease.job_id, after + 1) from error
 
-    async def load(self, job_id: str) -> StoredJob:
-        """Return a job."""
-        rows = await self._fetch(
-            "SELECT number, at, body, digest FROM cycles WHERE job_id = ? ORDER BY number", (job_id,)
-        )
+    async def adopt(self, job_id: str, rows: Sequence[StoredRow]) -> None:
+        """Add a whole job as it was kept elsewhere, in one transaction."""
+        try:
+            async with self._transaction() as connection:
+                await connection.executemany(f"INSERT INTO log VALUES {_PLACES}", [(job_id, *row) for row in rows])
+        except sqlite3.IntegrityError as error:
+            raise JobExists(job_id, str(self.path)) from error
+
+    async def load(self, job_id: str, cycle: int | None = None) -> StoredJob:
+        """Return a job, or what it was."""
+        rows = await self._fetch("SELECT at, body, digest, cycle FROM log WHERE job_id = ? ORDER BY number", (job_id,))
         if not rows:
-            raise JobUnknown(job_id, str(self.path), [summary.job_id for summary in await self.jobs()])
-        self._heads[job_id] = (rows[-1][0], rows[-1][3])
-        return StoredJob(JobHeader(job_id, rows[0][1], rows[0][2]), [row[2] for row in rows[1:]])
+            raise await self._unknown(job_id)
+        self._digests[job_id] = rows[-1][2]
+        header, *cycles = rows
+        if cycle is not None:
+            numbers = [row[3] for row in cycles]
+            if cycle not in numbers:
+                raise CycleUnknown(job_id, cycle, max(number or 0 for number in numbers))
+            cycles = cycles[: numbers.index(cycle) + 1]
+        return StoredJob(JobHeader(job_id, header[0], header[1]), [row[1] for row in cycles])
+
+    async def rows(self, job_id: str) -> Sequence[StoredRow]:
+        """Return all rows of a job, the header first."""
+        rows = await self._fetch(f"SELECT {_COLUMNS} FROM log WHERE job_id = ? ORDER BY number", (job_id,))
+        if not rows:
+            raise await self._unknown(job_id)
+        return [StoredRow(*row) for row in rows]
+
+    async def anchor(self, job_id: str) -> tuple[int, str]:
+        """Return number and digest of the last row when a lease was last given back."""
+        found = await self._fetch("SELECT last_number, last_digest FROM leases WHERE job_id = ?", (job_id,))
+        return found[0] if found else (0, "")
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
-        columns = ", ".join(JobSummary._fields)
-        return [
-            JobSummary(*row) for row in await self._fetch(f"SELECT {columns} FROM jobs ORDER BY created DESC, job_id")
-        ]
+        columns = ", ".join(JobSummary._fields[:-1])
+        found = await self._fetch(f"SELECT {columns} FROM jobs ORDER BY created DESC, job_id")
+        leases = await self._fetch(f"SELECT job_id, {_LEASE} FROM leases WHERE token IS NOT NULL")
+        held = {job_id: _lease(job_id, *lease) for job_id, *lease in leases}
+        return [JobSummary(*row)._replace(lease=held.get(row[0])) for row in found]
+
+    async def remove(self, job_id: str, now: float) -> None:
+        """Delete a job with all that belongs to it, in one transaction."""
+        async with self._transaction() as connection:
+            if lease := await self.holder(job_id, now):
+                raise JobLeased(job_id, lease.holder, lease.expires)
+            for table in ("log", "letters", "leases"):
+                await connection.execute_fetchall(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
+        self._digests.pop(job_id, None)
+
+    # --- letters ------------------------------------------------------------------------------------------------
+
+    async def give(self, job_id: str, at: float, body: str) -> int:
+        """Keep a letter to a job and return its number."""
+        kept = await self._write(_GIVE, (job_id, at, body))
+        if not kept:
+            raise await self._unknown(job_id)
+        return int(kept[0][0])
+
+    async def letters(self, job_id: str, after: int) -> Sequence[Letter]:
+        """Return the letters to a job with a higher number than `after`."""
+        query = "SELECT number, at, body FROM letters WHERE job_id = ? AND number > ? ORDER BY number"
+        return [Letter(*row) for row in await self._fetch(query, (job_id, after))]
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    async def _insert(self, job_id: str, values: list[Any], digest: str, rows: Iterable[CycleRow]) -> None:
-        number = 0
-        for row in rows:
-            body, number = row.body(), row.number
-            columns = (job_id, number, row.at, row.round, row.facts, row.stop)
-            digest = chained(digest, columns, body)
-            values += [*columns, digest, body]
-        places = ", ".join([_ROW] * (len(values) // 8))
-        async with self._errors():
-            await self._open_connection().execute_insert(_INSERT + places, values)
-        self._heads[job_id] = (number, digest)
+    async def _insert(self, lease: Lease, rows: list[StoredRow]) -> int:
+        """Add rows where the lease is the latest; return the number of the last letter."""
+        if len(rows) <= _MOST_ROWS:
+            found = await self._write(_append(len(rows)), _values(lease, rows))
+        else:
+            found = await self._insert_many(lease, rows)
+        if not found:
+            self._digests.pop(lease.job_id, None)
+            raise LeaseLost(lease.job_id, lease.epoch)
+        self._digests[lease.job_id] = rows[-1].digest
+        return int(found[-1][0])
 
-    async def _head(self, job_id: str) -> tuple[int, str]:
-        if job_id not in self._heads:
-            last = "SELECT number, digest FROM cycles WHERE job_id = ? ORDER BY number DESC LIMIT 1"
-            rows = await self._fetch(last, (job_id,))
+    async def _insert_many(self, lease: Lease, rows: list[StoredRow]) -> list[Any]:
+        found: list[Any] = []
+        async with self._transaction() as connection:
+            for start in range(0, len(rows), _MOST_ROWS):
+                part = rows[start : start + _MOST_ROWS]
+                found = list(await connection.execute_fetchall(_append(len(part)), _values(lease, part)))
+        return found
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator["aiosqlite.Connection"]:
+        """Run several statements as one. Nobody else writes meanwhile: what they add would be part of it."""
+        with anyio.CancelScope(shield=True):
+            while self._turn is not None:
+                await self._turn.wait()
+            turn = self._turn = anyio.Event()
+            try:
+                async with self._errors():
+                    connection = self._opened()
+                    await connection.execute_fetchall("BEGIN IMMEDIATE")
+                    try:
+                        yield connection
+                    except BaseException:
+                        await connection.execute_fetchall("ROLLBACK")
+                        raise
+                    await connection.execute_fetchall("COMMIT")
+            finally:
+                self._turn = None
+                turn.set()
+
+    async def _write(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        while self._turn is not None:
+            await self._turn.wait()
+        return await self._fetch(query, values)
+
+    async def _digest_of(self, job_id: str, number: int) -> str:
+        if job_id not in self._digests:
+            rows = await self._fetch("SELECT digest FROM log WHERE job_id = ? AND number = ?", (job_id, number))
             if not rows:
-                raise JobUnknown(job_id, str(self.path))
-            self._heads[job_id] = (rows[0][0], rows[0][1])
-        return self._heads[job_id]
+                raise await self._unknown(job_id)
+            self._digests[job_id] = rows[0][0]
+        return self._digests[job_id]
+
+    async def _unknown(self, job_id: str) -> JobUnknown:
+        return JobUnknown(job_id, str(self.path), [summary.job_id for summary in await self.jobs()])
 
     async def _fetch(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         async with self._errors():
-            return list(await self._open_connection().execute_fetchall(query, values))
+            return list(await self._opened().execute_fetchall(query, values))
 
-    def _open_connection(self) -> "aiosqlite.Connection":
+    def _opened(self) -> "aiosqlite.Connection":
         if self._connection is None:
             raise StoreUnavailable(str(self.path), "it is not open: use `async with engine`, or await store.open()")
         return self._connection
 
-    async def _prepare(self, connection: "aiosqlite.Connection") -> None:
-        await connection.execute_fetchall("PRAGMA busy_timeout = 5000")
-        await connection.execute_fetchall("BEGIN IMMEDIATE")  # two that open a new file must not both fill it
+    def _connect(self) -> sqlite3.Connection:
+        """Return a new connection to the file, usable from any thread: SQLite puts the calls in turn."""
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA busy_timeout = 5000").close()
+        return connection
+
+    def _connect_shared(self) -> sqlite3.Connection:
+        self._direct = self._connect()
+        return self._direct
+
+    def _prepare(self) -> None:
+        connection = self._connect()
         try:
-            version = await self._known_version(connection)
-            for number in range(version, VERSION):
-                for statement in (*MIGRATIONS[number], f"PRAGMA user_version = {number + 1}"):
-                    await connection.execute_fetchall(statement)
-            await connection.execute_fetchall(f"PRAGMA application_id = {APPLICATION_ID}")
-        except BaseException:
-            await connection.execute_fetchall("ROLLBACK")
-            raise
-        await connection.execute_fetchall("COMMIT")
-        # WAL with NORMAL survives the end of the process at any moment; a power cut may lose the newest cycles.
-        await self._in_wal(connection)
-        await connection.execute_fetchall("PRAGMA synchronous = NORMAL")
-
-    async def _known_version(self, connection: "aiosqlite.Connection") -> int:
-        queries = ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-        found = [list(await connection.execute_fetchall(query)) for query in queries]
-        application, version, tables = (rows[0][0] for rows in found)
-        if application != APPLICATION_ID and (application or version or tables):
-            raise StoreForeign(str(self.path), "another program's SQLite file")
-        if version > VERSION:
-            raise StoreTooNew(str(self.path), version, VERSION)
-        return int(version)
-
-    async def _in_wal(self, connection: "aiosqlite.Connection") -> None:
-        """Switch to WAL; while another one that opens the file is switching, SQLite refuses without waiting."""
-        for _ in range(_SWITCH_ATTEMPTS):
-            try:
-                await connection.execute_fetchall("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                await anyio.sleep(_SWITCH_SECONDS)
-            else:
-                return
-        await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+            prepare(connection, self.path)
+        finally:
+            connection.close()
 
     def _make_ready(self) -> None:
         """Make the file, for its owner alone: facts and prompts are private, and SQLite's side files take its mode."""
@@ -206,7 +323,41 @@ class SQLiteStore:
             raise StoreUnavailable(str(self.path), advice) from error
 
 
-def chained(previous: str, columns: Sequence[str | float | None], body: str) -> str:
-    """Return the digest of a row: of the digest of the row before it, its other columns, and its body."""
-    text = json.dumps([previous, *columns]) + body
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+_LEASE = "epoch, token, host, place, process, started, expires"
+_TAKE = """
+INSERT INTO leases (job_id, epoch, token, host, place, process, started, expires) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (job_id) DO UPDATE SET epoch = epoch + 1, token = excluded.token, host = excluded.host,
+    place = excluded.place, process = excluded.process, started = excluded.started, expires = excluded.expires
+WHERE leases.token IS NULL OR leases.expires < ?8 OR leases.token = ?9
+RETURNING epoch
+"""
+_RENEW = "UPDATE leases SET expires = ? WHERE job_id = ? AND epoch = ? AND token IS NOT NULL"
+_RELEASE = """
+UPDATE leases SET token = NULL, last_number = coalesce((SELECT max(number) FROM log WHERE job_id = ?1), 0),
+    last_digest = coalesce((SELECT digest FROM log WHERE job_id = ?1 ORDER BY number DESC LIMIT 1), '')
+WHERE job_id = ?1 AND epoch = ?2
+"""
+_FORGET = "DELETE FROM leases WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM log WHERE job_id = ?1)"
+_GIVE = """
+INSERT INTO letters (job_id, number, at, body)
+SELECT ?1, (SELECT coalesce(max(number), 0) + 1 FROM letters WHERE job_id = ?1), ?2, ?3
+WHERE EXISTS (SELECT 1 FROM log WHERE job_id = ?1)
+RETURNING number
+"""
+
+
+def _append(rows: int) -> str:
+    return f"""
+INSERT INTO log (job_id, {_COLUMNS}) SELECT * FROM (VALUES {", ".join([_PLACES] * rows)})
+WHERE EXISTS (SELECT 1 FROM leases WHERE job_id = ? AND epoch = ?)
+RETURNING (SELECT coalesce(max(letters.number), 0) FROM letters WHERE letters.job_id = log.job_id)
+"""
+
+
+def _values(lease: Lease, rows: Iterable[StoredRow]) -> tuple[Any, ...]:
+    return (*(value for row in rows for value in (lease.job_id, *row)), lease.job_id, lease.epoch)
+
+
+def _lease(job_id: str, epoch: int, *rest: Any) -> Lease:
+    *holder, expires = rest
+    return Lease(job_id, Holder(*holder), epoch, expires)

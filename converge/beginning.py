@@ -1,0 +1,102 @@
+"""How a job begins: new, again from where it stands, or anew from its root intent."""
+
+__all__ = ["Beginning", "Begun"]
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from converge.capture import Captures
+from converge.chain import JobHeader
+from converge.context import Context
+from converge.errors import IntentMismatch
+from converge.fact import Fact, id_of, identified
+from converge.intent import Budget, RootIntent, Spend
+from converge.invariant import Invariant, Invariants
+from converge.letter import deliver
+from converge.machine import Machine
+from converge.ports import Clock, Lease, Store
+from converge.restore import given_to, restore
+from converge.schedule import Schedule
+from converge.snapshot import Anew, Snapshot
+from converge.trace import Trace
+from converge.wiring import Wiring
+from converge.writer import Checkpoints, Writer
+
+Begun = tuple[Machine, Writer]
+
+
+class Beginning(NamedTuple):
+    """What every job of an engine begins with."""
+
+    wiring: Wiring
+    schedule: Schedule
+    rules: Sequence[Invariant]
+    store: Store
+    clock: Clock
+    checkpoints: Checkpoints
+
+    async def new(self, job_id: str, intent: RootIntent, facts: Sequence[Fact], lease: Lease) -> Begun:
+        """Begin a job that is not in the store yet."""
+        canonical, _, body = identified(intent)
+        machine = self._machine(Snapshot(job_id, Context(canonical), Trace(), {}, Spend(), intent.budget, 0))
+        machine.start(facts, self.clock.now())
+        header = JobHeader(job_id, self.clock.now(), body.decode())
+        return machine, Writer(self.store, lease, self.clock, self.checkpoints, header=header)
+
+    async def again(
+        self, job_id: str, facts: Sequence[Fact], budget: Budget | None, intent: RootIntent | None, lease: Lease
+    ) -> Begun:
+        """Go on from the last snapshot, with the letters that came meanwhile."""
+        stored = await self.store.load(job_id)
+        with _uncollected():
+            snapshot = restore(stored, self.wiring.kinds)
+        known = snapshot.context.intent
+        if intent is not None and id_of(intent) != id_of(known):
+            raise IntentMismatch(job_id, known.objective, intent.objective)
+        snapshot.budget = budget or snapshot.budget
+        letters = await self.store.letters(job_id, snapshot.letter)
+        machine = self._machine(snapshot)
+        machine.resume(facts, self.clock.now(), letters=bool(letters))
+        for letter in letters:
+            deliver(letter, machine, self.clock.now())
+        return machine, Writer(self.store, lease, self.clock, self.checkpoints, head=len(stored.bodies))
+
+    async def anew(self, job_id: str, captures: Anew, budget: Budget | None, lease: Lease) -> Begun:
+        """Begin once more from the root intent and all that was ever given."""
+        stored = await self.store.load(job_id)
+        before = restore(stored, None)
+        snapshot = Snapshot(
+            job_id=job_id,
+            context=Context(before.context.intent),
+            trace=Trace(),
+            watermarks={},
+            spend=Spend(),
+            budget=budget or before.budget,
+            cycles=before.cycles,
+            captures=before.captures if captures == "reuse" else Captures(),
+            letter=before.letter,
+            anew=captures,
+        )
+        machine = self._machine(snapshot)
+        machine.start(given_to(stored, self.wiring.kinds), self.clock.now(), ahead=True)
+        for letter in await self.store.letters(job_id, snapshot.letter):
+            deliver(letter, machine, self.clock.now())
+        return machine, Writer(self.store, lease, self.clock, self.checkpoints, head=len(stored.bodies))
+
+    def _machine(self, snapshot: Snapshot) -> Machine:
+        return Machine(self.wiring, self.schedule, Invariants(snapshot.context.intent, self.rules), snapshot)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from walking, again and again, over facts of which none is garbage."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,120 @@
+"""Leases: who runs a job. They are taken before it is read, renewed from a thread, and given back at its end.
+
+A thread renews them, because an agent that keeps the event loop busy must not lose its job. Another process may take a
+lease that has expired, or whose holder is known to have ended on this very machine; the epoch it gets with it is what
+keeps the earlier holder from writing, should that wake up after all.
+"""
+
+__all__ = ["Leases", "is_gone", "this_process"]
+
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+import anyio
+
+from converge.errors import JobLeased, OperatorError
+from converge.ports import Clock, Holder, Lease, Store
+
+_held: set[str] = set()  # tokens of this process: what it no longer holds it has let go of, however that came about
+
+
+def this_process() -> Holder:
+    """Return a holder for one lease of this process."""
+    process = os.getpid()
+    return Holder(token_hex(8), socket.gethostname(), _place(), process, _started(process))
+
+
+def is_gone(holder: Holder) -> bool:
+    """Whether a holder is known to have ended: it was on this machine, and its process is not there any more."""
+    if (holder.host, holder.place) != (socket.gethostname(), _place()):
+        return False
+    if holder.process == os.getpid() and holder.started == _started(holder.process):
+        return holder.token not in _held
+    try:
+        os.kill(holder.process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return _started(holder.process) != holder.started
+
+
+class Leases:
+    """The leases that one engine holds in one store."""
+
+    def __init__(self, store: Store, clock: Clock, seconds: float) -> None:
+        self._store, self._clock, self._seconds = store, clock, seconds
+        self._leases: dict[str, Lease] = {}  # by token; read by the thread that renews
+        self._ended: threading.Event | None = None
+
+    @asynccontextmanager
+    async def of(self, job_id: str) -> AsyncIterator[Lease]:
+        """Hold the lease of a job. Raises JobLeased while another process runs it."""
+        holder = this_process()
+        _held.add(holder.token)
+        try:
+            lease = await self._take(job_id, holder)
+            self._leases[holder.token] = lease
+            self._renewing()
+            yield lease
+        finally:
+            _held.discard(holder.token)
+            await self._give_back(holder.token)
+
+    async def _take(self, job_id: str, holder: Holder) -> Lease:
+        now = self._clock.now()
+        try:
+            return await self._store.take(job_id, holder, now, now + self._seconds)
+        except JobLeased as refusal:
+            if not is_gone(refusal.holder):
+                raise
+            return await self._store.take(job_id, holder, now, now + self._seconds, over=refusal.holder.token)
+
+    async def _give_back(self, token: str) -> None:
+        lease = self._leases.pop(token, None)
+        if not self._leases and self._ended is not None:
+            self._ended.set()
+            self._ended = None
+        if lease is not None:
+            with anyio.CancelScope(shield=True), suppress(OperatorError):  # it expires by itself
+                await self._store.release(lease)
+
+    def _renewing(self) -> None:
+        if self._store.durable and self._ended is None:
+            self._ended = threading.Event()
+            threading.Thread(target=self._renew, args=(self._ended,), name="converge leases", daemon=True).start()
+
+    def _renew(self, ended: threading.Event) -> None:
+        while not ended.wait(self._seconds / 3):
+            with suppress(OperatorError):  # the next commit says what is wrong
+                self._store.renew(tuple(self._leases.values()), self._clock.now() + self._seconds)
+
+
+def _place() -> str:
+    """Return what tells this machine, since it was started, from all others, and one container on it from the next."""
+    return f"{_read('/proc/sys/kernel/random/boot_id')}/{_namespace()}"
+
+
+def _started(process: int) -> str:
+    """Return when a process began, in the system's own count; "" where that cannot be told."""
+    fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 else ""
+
+
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

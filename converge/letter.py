@@ -1,0 +1,33 @@
+"""Letters: facts for a job that somebody else may be running, kept in its store until whoever runs it merges them."""
+
+__all__ = ["deliver", "written"]
+
+import json
+from collections.abc import Iterable
+
+from pydantic_core import from_json
+
+from converge.errors import ConvergeError
+from converge.fact import Fact, identified
+from converge.machine import Machine
+from converge.ports import Letter
+from converge.restore import StoredKinds
+
+
+def written(facts: Iterable[Fact]) -> str:
+    """Return facts as the body of a letter."""
+    rows = ((fact_id, from_json(body)) for _, fact_id, body in map(identified, facts))
+    return json.dumps({"facts": [*rows]}, separators=(",", ":"), ensure_ascii=False)
+
+
+def deliver(letter: Letter, machine: Machine, now: float) -> None:
+    """Give a job the facts of a letter. One that it cannot take is left out, with a warning: the job goes on."""
+    try:
+        machine.arrive(letter.number, _read(letter, machine), now)
+    except ConvergeError as error:
+        machine.turn_away(letter.number, str(error))
+
+
+def _read(letter: Letter, machine: Machine) -> list[Fact]:
+    known = StoredKinds(machine.job.job_id, machine.wiring.kinds)
+    return [known.fact(fact_id, content) for fact_id, content in from_json(letter.body)["facts"]]

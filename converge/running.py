@@ -1,0 +1,53 @@
+"""Which jobs one engine is running, over one store: each once, each under its lease, the store open meanwhile."""
+
+__all__ = ["Running"]
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from converge.errors import EngineBusy, JobExists, JobLeased
+from converge.job import Job
+from converge.lease import Leases
+from converge.opening import Opening
+from converge.ports import Clock, Lease, Store
+
+
+class Running:
+    """The jobs of one engine that are at work, or looked at."""
+
+    def __init__(self, store: Store, clock: Clock, lease_seconds: float) -> None:
+        self.store = store
+        self.opening = Opening(store)
+        self._leases = Leases(store, clock, lease_seconds)
+        self._jobs: dict[str, Job | None] = {}
+
+    @asynccontextmanager
+    async def alone(self, job_id: str, job: Job | None = None) -> AsyncIterator[None]:
+        """Hold the store open and the job id taken. Raises EngineBusy."""
+        if job_id in self._jobs:
+            raise EngineBusy(job_id)
+        self._jobs[job_id] = job
+        try:
+            async with self.opening:
+                yield
+        finally:
+            del self._jobs[job_id]
+
+    @asynccontextmanager
+    async def leased(self, job: Job, *, is_new: bool) -> AsyncIterator[Lease]:
+        """As above, and hold the job's lease. Raises JobLeased, or JobExists for one that is to be new."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.alone(job.job_id, job))
+            try:
+                lease = await stack.enter_async_context(self._leases.of(job.job_id))
+            except JobLeased as error:
+                if is_new:
+                    raise JobExists(job.job_id, repr(self.store)) from error
+                raise
+            yield lease
+
+    def look(self, job_id: str) -> None:
+        """Have a job, if it runs here, look for letters."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            job.look()
