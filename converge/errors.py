@@ -39,6 +39,7 @@ __all__ = [
     "JobNotEntered",
     "JobUnknown",
     "JobUnsettled",
+    "JobUpgraded",
     "JoinInvalid",
     "KeyContested",
     "KindInvalid",
@@ -242,6 +243,16 @@ class JobForeign(CallerError):
             if here
             else f"agent {agent}, which ran job {job_id!r}, is not in this engine as it was then: "
             "verify the job with the agents that ran it"
+        )
+
+
+class JobUpgraded(CallerError):
+    """Raised where a job is to be verified whose facts were brought forward from earlier versions of their kinds."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the job's facts were brought forward from earlier versions of their kinds, so that what it was given and "
+            "when is no longer told apart: restart it, and verify it then"
         )
 
 

@@ -75,7 +75,7 @@ class _Restoring:
         if "watermarks" in row:
             self._cycle(row)
             self.snapshot.cycles = row.get("cycle", number)
-            self.snapshot.letter = row.get("letter", self.snapshot.letter)
+        self.snapshot.letter = row.get("letter", self.snapshot.letter)
 
     def _begin_anew(self, *, keep_captures: bool) -> None:
         job = self.snapshot

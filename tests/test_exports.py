@@ -40,7 +40,7 @@ FACES = {
     ],
     "converge.agents": [],
     "converge.stores": ["MemoryStore", "SQLiteStore"],
-    "converge.testing": ["STORE_CHECKS", "MakeStore", "VirtualClock", "check_join", "check_store"],
+    "converge.testing": ["STORE_CHECKS", "MakeStore", "StoredText", "VirtualClock", "check_join", "check_store"],
 }
 
 

@@ -25,8 +25,9 @@ async def copy_job(
     header, *rows = await store.rows(job_id)
     upto = _place_of(rows, job_id, cycle)
     captures = list(_captures(rows[upto:])) if all_captures else []
-    last = rows[upto - 1]
-    body = _dump({"form": FORM, "origin": [job_id, last.cycle], "captures": captures})
+    last = next(row for row in reversed(rows[:upto]) if row.cycle is not None)
+    # A letter belongs to the job that it was written to: those to the copy are numbered from 1 again.
+    body = _dump({"form": FORM, "origin": [job_id, last.cycle], "letter": 0, "captures": captures})
     origin = StoredRow(0, None, now, last.round, last.facts, None, 0, "", body)
     await store.adopt(new_id, rechained(JobHeader(new_id, now, header.body), [*rows[:upto], origin]))
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json
 
 from converge.effect import Source
-from converge.errors import JobForeign, JobUnsettled
+from converge.errors import JobForeign, JobUnsettled, JobUpgraded
 from converge.fact import Fact, kind_of
 from converge.intent import Budget
 from converge.ports import StoredJob
@@ -21,7 +21,7 @@ from converge.schedule import schedule_named
 from converge.snapshot import Snapshot
 from converge.stop import StopReason
 from converge.support import OUTSIDE
-from converge.trace import Activated, ActivationFailed, JobResumed, JobStarted, JobStopped, decode_event
+from converge.trace import Activated, ActivationFailed, FactsArrived, JobResumed, JobStarted, JobStopped, decode_event
 from converge.wiring import STATED, Wiring
 
 # The stops after which nothing is unread: all but those that cut a job short.
@@ -72,7 +72,7 @@ class History(NamedTuple):
 def history_of(stored: StoredJob, wiring: Wiring) -> History:
     """Read a job that has come to rest. Raises JobUnsettled for another, JobForeign where these agents did not run it.
 
-    Also raises StoredFactInvalid.
+    Also raises JobUpgraded and StoredFactInvalid.
     """
     end = restore(stored, wiring.kinds)
     last = end.trace[-1] if len(end.trace) else None
@@ -97,17 +97,28 @@ def _named(source: Source) -> str:
 
 def _stretches(bodies: Sequence[str], end: Snapshot) -> Iterator[Stretch]:
     current: _Stretch | None = None
-    for body in bodies:
-        row = from_json(body)
-        for event in map(decode_event, row["trace"]):
+    for row in _since_it_began(bodies):
+        for event in map(decode_event, row.get("trace", ())):
             if isinstance(event, (JobStarted, JobResumed)):
                 if current is not None:
                     yield current.told()
                 current = _Stretch(event.schedule, tuple(_given(row, end)), Budget(**row["budget"]))
+            elif isinstance(event, FactsArrived) and current is not None:
+                yield current.told()
+                current = current.onward(tuple(_given(row, end)))
             elif current is not None:
                 current.see(event)
     if current is not None:
         yield current.told()
+
+
+def _since_it_began(bodies: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows from the one on in which the job began, or began anew. Raises JobUpgraded."""
+    rows = [from_json(body) for body in bodies]
+    first = max((place for place, row in enumerate(rows) if "anew" in row), default=0)
+    if sum(event[0] in ("JobStarted", "JobResumed", "FactsArrived") for event in rows[first].get("trace", ())) > 1:
+        raise JobUpgraded
+    return rows[first:]
 
 
 class _Stretch:
@@ -126,6 +137,10 @@ class _Stretch:
             self._failed[event.agent, event.round] = event
         elif isinstance(event, JobStopped):
             self._rests = event.reason in AT_REST or event.reason == StopReason.AGENT_FAILED
+
+    def onward(self, facts: tuple[Fact, ...]) -> "_Stretch":
+        """Return the stretch that follows when facts come in the middle."""
+        return _Stretch(self._begun[0], facts, self._begun[2])
 
     def told(self) -> Stretch:
         return Stretch(*self._begun, frozenset(self._completed), self._failed, self._rests)

@@ -1,4 +1,4 @@
-"""The command line: `converge run`, `resume`, `plan`, `jobs`, `show`, `trace`, `verify` and `bench`.
+"""The command line: `converge run`, `resume`, `plan`, `jobs`, `show`, `trace`, `verify`, `doctor` and `bench`.
 
 Data goes to stdout, everything else to stderr. An error that Converge foresees is one sentence and an exit code.
 """
@@ -18,6 +18,7 @@ import typer
 from converge import __version__
 from converge.cli.bench import bench
 from converge.cli.console import news, one_line, write_line
+from converge.cli.doctor import doctor
 from converge.cli.exit_codes import EXIT_CODES_HELP, ExitCode, code_of_error
 from converge.cli.jobs import jobs
 from converge.cli.plan import plan
@@ -35,6 +36,7 @@ app.command()(jobs)
 app.command()(show)
 app.command()(trace)
 app.command(epilog=EXIT_CODES_HELP)(verify)
+app.command()(doctor)
 app.command()(bench)
 
 
