@@ -45,16 +45,20 @@ class Context:
         fact_id = id_of(fact)
         if fact_id in self.position:
             return False
-        self._view_digests.clear()
         place = self.position[fact_id] = len(self.facts)
         self.facts.append(fact)
         self.rounds.append(round)
-        self.log(kind_of(fact)).add(fact, round)
-        self.highest = max(self.highest, round)
+        kind: Kind = fact.__kind__  # type: ignore[attr-defined]  # it has an id, so it is a fact
+        (self.kinds.get(kind.label) or self.log(kind)).add(fact, round)
+        if round > self.highest:
+            self.highest = round
+        if self._view_digests:
+            self._view_digests.clear()
         if isinstance(fact, Invalidation):
             self._mark(place, fact.target)
-        for marker in self._awaited.pop(fact_id, ()):
-            self._mark(marker, fact_id)
+        if self._awaited:
+            for marker in self._awaited.pop(fact_id, ()):
+                self._mark(marker, fact_id)
         return True
 
     def node(self, given: Given) -> Given:
@@ -69,9 +73,9 @@ class Context:
             return False
         if round < self.rounds[fact]:
             self._lower(fact, round)
-        self.highest = max(self.highest, round)
-        self.labelling.support(index, is_new_fact=is_new_fact)
-        return len(self.supports) > before
+        self.reach(round)
+        self.labelling.support(fact, round, evidence, is_new_fact=is_new_fact)
+        return index == before
 
     def complete(self, source: Source, read: int, wrote: int) -> None:
         """Note that an activation of `source` that read one round and wrote another completed.
@@ -84,7 +88,8 @@ class Context:
 
     def reach(self, round: int) -> None:
         """Note that a round is in use, though nothing may come to stand in it."""
-        self.highest = max(self.highest, round)
+        if round > self.highest:
+            self.highest = round
 
     def log(self, kind: Kind) -> KindLog:
         """Return the log of a kind, empty if nothing of it is known."""

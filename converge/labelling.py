@@ -17,6 +17,7 @@ from converge.fact import kind_of
 from converge.liveness import DEAD, LIVE
 from converge.part import Part
 from converge.reliance import Known, Reliance
+from converge.support import Evidence
 
 
 class Change(NamedTuple):
@@ -55,9 +56,8 @@ class Labelling:
         self._marked.setdefault(target, []).append(marker)
         self._meet(marker)
 
-    def support(self, index: int, *, is_new_fact: bool) -> None:
+    def support(self, fact: int, round: int, evidence: Evidence, *, is_new_fact: bool) -> None:
         """Note a support that was added, or met again in a lower round."""
-        fact, _, round, evidence = self._known.supports[index]
         if not isinstance(evidence, Given) and self._may_circle(fact, round, evidence, is_new_fact):
             self._unsettle(round)
         if not is_new_fact and round == self._known.rounds[fact]:  # it may be known earlier than it was thought to be

@@ -15,10 +15,10 @@ from converge.kind import Kind
 class KindLog:
     """All facts of one kind: buckets by round, and an index by key."""
 
-    __slots__ = ("_whole", "buckets", "contested", "keys", "kind", "rounds")
+    __slots__ = ("_keyed", "_whole", "buckets", "contested", "keys", "kind", "rounds")
 
     def __init__(self, kind: Kind) -> None:
-        self.kind = kind
+        self.kind, self._keyed = kind, kind.keyed
         self.buckets: dict[int, _Bucket] = {}
         self.rounds: list[int] = []
         self.keys: dict[Any, list[Fact]] = {}
@@ -28,7 +28,7 @@ class KindLog:
     def add(self, fact: Fact, round: int) -> None:
         """File a fact that is new to the context."""
         self._file(fact, round)
-        if self.kind.keyed:
+        if self._keyed:
             about = self.keys.setdefault(self.kind.key_of(fact), [])
             about.append(fact)
             if len(about) > 1 and self.kind.policy == "contest":
@@ -70,32 +70,28 @@ class KindLog:
         if bucket is None:
             bucket = self.buckets[round] = _Bucket()
             insort(self.rounds, round)
-        bucket.add(fact)
+        bucket.unsorted.append(fact)
+        bucket.sorted = None  # a round that is still open may have been looked at already
         self._whole = None
 
 
 class _Bucket:
     """The facts of one kind and one round; sorted by id once, on first read."""
 
-    __slots__ = ("_facts", "_sorted")
+    __slots__ = ("sorted", "unsorted")
 
     def __init__(self) -> None:
-        self._facts: list[Fact] = []
-        self._sorted: tuple[Fact, ...] | None = None
-
-    def add(self, fact: Fact) -> None:
-        """Add a fact; a round that is still open may have been looked at already."""
-        self._facts.append(fact)
-        self._sorted = None
+        self.unsorted: list[Fact] = []
+        self.sorted: tuple[Fact, ...] | None = None
 
     def remove(self, fact: Fact) -> None:
         """Take a fact out."""
-        self._facts.remove(fact)
-        self._sorted = None
+        self.unsorted.remove(fact)
+        self.sorted = None
 
     def facts(self) -> tuple[Fact, ...]:
         """Return the facts in id order."""
-        if self._sorted is None:
-            self._facts.sort(key=stored_id)
-            self._sorted = tuple(self._facts)
-        return self._sorted
+        if self.sorted is None:
+            self.unsorted.sort(key=stored_id)
+            self.sorted = tuple(self.unsorted)
+        return self.sorted

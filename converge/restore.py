@@ -102,11 +102,16 @@ class _Restoring:
         for fact_id, round, content in rows:
             fact = kinds.fact(fact_id, content)
             is_new = context.add(fact, round)
-            if self._places is None and (not is_new or kinds.renamed):
-                self._places = list(range(len(context.facts) - is_new))
-                self.snapshot.anew = "reuse"  # positions and ids are not those of the rows any more
-            if self._places is not None:
-                self._places.append(context.position[id_of(fact)])
+            if not is_new or kinds.renamed:
+                self._move(fact, is_new)
+
+    def _move(self, fact: Fact, is_new: bool) -> None:
+        """Note where a fact is now that positions and ids are not those of the rows any more."""
+        context = self.snapshot.context
+        if self._places is None:
+            self._places = list(range(len(context.facts) - is_new))
+            self.snapshot.anew = "reuse"
+        self._places.append(context.position[id_of(fact)])
 
     def _supports(self, row: Mapping[str, Any]) -> None:
         context, places = self.snapshot.context, self._places
@@ -147,7 +152,7 @@ class StoredKinds:
 
     def fact(self, fact_id: str, content: Any) -> Fact:
         """Return a stored fact. Raises StoredFactInvalid."""
-        label = fact_id.rpartition(":")[0]
+        label = fact_id[:_COLON]
         kind = self.by_label.get(label)
         try:
             if kind is None:
@@ -204,6 +209,7 @@ def _moved(positions: Iterable[int], places: list[int]) -> tuple[int, ...]:
     return tuple(sorted({places[position] for position in positions}))
 
 
+_COLON = -33  # where an id's digest of 32 digits is parted from the kind's label
 _HOW = "give its class a classmethod upgrade(cls, content, version) that returns the content of today"
 
 

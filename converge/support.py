@@ -56,7 +56,9 @@ class Supports(Sequence[Support]):
 
         A fact's first derivation comes with the fact; one that is known may be met again in a lower round.
         """
-        number = self.number(source)
+        number = self._numbers.get(source)
+        if number is None:
+            number = self.number(source)
         if fact < len(self._lowest):
             # A replacing agent that draws the same conclusion again must be seen to have drawn it in this activation.
             same = self._find((fact, number, _named(evidence), round if source.replaces else -1))
