@@ -166,10 +166,11 @@ class Job:
                 self._outcome = await self._until_stopped(machine, writer)
                 if writer.waits:  # the caller may still say that it is to be kept
                     self._ended.set()
+                    self._news.set()
                     await self._left.wait()
             finally:
                 self._writer = None
-                writer.close()
+                await writer.close()
 
     async def _until_stopped(self, machine: Machine, writer: Writer) -> Outcome:
         assert self._scope is not None

@@ -58,8 +58,8 @@ class Leases:
         holder = this_process()
         _held.add(holder.token)
         try:
-            lease = await self._take(job_id, holder)
-            self._leases[holder.token] = lease
+            with anyio.CancelScope(shield=True):  # a lease that was taken must be given back
+                lease = self._leases[holder.token] = await self._take(job_id, holder)
             self._renewing()
             yield lease
         finally:

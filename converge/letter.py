@@ -24,7 +24,7 @@ def deliver(letter: Letter, machine: Machine, now: float) -> None:
     """Give a job the facts of a letter. One that it cannot take is left out, with a warning: the job goes on."""
     try:
         machine.arrive(letter.number, _read(letter, machine), now)
-    except ConvergeError as error:
+    except (ConvergeError, LookupError, TypeError, ValueError) as error:  # whoever wrote it may not be one of us
         machine.turn_away(letter.number, str(error))
 
 

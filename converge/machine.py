@@ -96,7 +96,8 @@ class Machine:
             self.progress.offer_again(self._losses(round - 1), round)
         if isinstance(self.context.facts[self.context.supports[-1].fact], Violation):
             self._stated = len(self.context.supports), self.context.labelling.notes
-        growth = premises(self.context, self._checked(facts), self.context.highest + 1)
+        # What a fact marks may be in a letter that was written before, and is yet to be read.
+        growth = premises(self.context, self._checked(facts), self.context.highest + 1, ahead=letters)
         if not growth and self.progress.idle and not letters:
             return
         self.trace.record(JobResumed, now, self.job.job_id, self._commits, growth.facts, self.schedule.name)
@@ -106,10 +107,11 @@ class Machine:
     def arrive(self, letter: int, facts: Iterable[Fact], now: float) -> None:
         """Take facts that a letter brought while the job runs, one round above the highest so far.
 
-        Whoever has stopped at rest goes on. Raises KindUnknown or FactInvalid; nothing is taken then.
+        Whoever has stopped at rest goes on. What a marker is about may have yet to be concluded, once more: whoever
+        gave it may have seen what was never kept. Raises KindUnknown; nothing is taken then.
         """
         round = self.context.highest + 1
-        growth = premises(self.context, self._checked(facts), round)
+        growth = premises(self.context, self._checked(facts), round, ahead=True)
         self.job.letter = letter
         if self.stop is not None and self.stop.at_rest:
             self.stop = None

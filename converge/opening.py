@@ -1,10 +1,11 @@
 """How long a store is open: from the first who uses it to the last, in one event loop at a time."""
 
-__all__ = ["Opening"]
+__all__ = ["Opening", "opening_of"]
 
 import asyncio
 import threading
 from typing import Self
+from weakref import WeakValueDictionary
 
 import anyio
 
@@ -60,3 +61,11 @@ class Opening:
             self._users -= 1
             if not self._users:
                 self._home = None
+
+
+def opening_of(store: Store) -> Opening:
+    """Return the one opening of a store, which engines may share: the first to leave must not close it for others."""
+    return _openings.setdefault(id(store), Opening(store))
+
+
+_openings: WeakValueDictionary[int, Opening] = WeakValueDictionary()  # an opening keeps its store, and so the number

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from converge.errors import EngineBusy, JobExists, JobLeased
 from converge.job import Job
 from converge.lease import Leases
-from converge.opening import Opening
+from converge.opening import opening_of
 from converge.ports import Clock, Lease, Store
 
 
@@ -17,7 +17,7 @@ class Running:
 
     def __init__(self, store: Store, clock: Clock, lease_seconds: float) -> None:
         self.store = store
-        self.opening = Opening(store)
+        self.opening = opening_of(store)
         self._leases = Leases(store, clock, lease_seconds)
         self._jobs: dict[str, Job | None] = {}
 

@@ -108,12 +108,15 @@ class Writer:
                         break
                 await self._write(batch)
 
-    def close(self) -> None:
-        """Let `run` end once it has written what it was given."""
+    async def close(self) -> None:
+        """Let `run` end once it has written what it was given; captures are kept, whatever becomes of their cycle."""
         self._requests.close()
+        if self._records and self._failure is None:
+            await self._keep((), cycles=False)
 
     def _is_due(self, cycle: Cycle) -> bool:
-        if self._header is not None:  # a job is in its store before anything is made of it
+        # The first of a run: a job is in its store, and what it was given now, before anything is made of it.
+        if self._header is not None or cycle.budget is not None:
             return True
         if isinstance(self._policy, int):
             return cycle.stop is not None or len(self._waiting) >= self._policy

@@ -67,9 +67,8 @@ class Certificate:
 
 
 async def certify(bench: Bench, stored: StoredJob, outcome: Outcome) -> Certificate:
-    """Ask every agent once more. `stored` is the outcome's job, perhaps grown since."""
-    then = StoredJob(stored.header, stored.bodies[: outcome.cycles])
-    snapshot, copy = restore(then, bench.wiring.kinds), restore(then, bench.wiring.kinds)
+    """Ask every agent once more. `stored` is the job as it was when the outcome was returned."""
+    snapshot, copy = restore(stored, bench.wiring.kinds), restore(stored, bench.wiring.kinds)
     captures = Recorded(snapshot.captures)
     async with performing(bench, snapshot.context.intent, captures) as perform:
         examiner = _Examiner(snapshot, copy.context, captures, perform, at_rest=_is_at_rest(outcome))

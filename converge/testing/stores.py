@@ -90,6 +90,7 @@ async def rows_follow_each_other_without_a_gap(make: MakeStore) -> None:
         await store.append(lease, 1, [StoredText(2, '{"next":1}')])
     async with _open(make) as store:
         await _raises(StoreConflict, store.append(lease, 1, [StoredText(2, '{"again":1}'), StoredText(3)]))
+        await _raises(StoreConflict, store.append(lease, 3, [StoredText(5, '{"gap":1}')]))
         assert list((await store.load("one")).bodies) == ["{}", '{"next":1}'], "a refused row was kept"
 
 

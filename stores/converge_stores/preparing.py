@@ -69,7 +69,9 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
     for _ in range(_SWITCH_ATTEMPTS):
         try:
             connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
             time.sleep(_SWITCH_SECONDS)
         else:
             return

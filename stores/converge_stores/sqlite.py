@@ -9,6 +9,7 @@ __all__ = ["Level", "SQLiteStore"]
 
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -64,7 +65,8 @@ class SQLiteStore:
         self.path, self.level = Path(path), level
         self._connection: aiosqlite.Connection | None = None
         self._direct: sqlite3.Connection | None = None  # the same connection, for the thread that renews leases
-        self._digests: dict[str, str] = {}  # job -> digest of its last row
+        self._renewing = threading.Lock()  # a connection that is closed while another thread uses it ends the process
+        self._heads: dict[str, tuple[int, str]] = {}  # job -> number and digest of its last row
         self._turn: anyio.Event | None = None  # while a transaction of several statements is open: when it is over
 
     def __repr__(self) -> str:
@@ -89,8 +91,10 @@ class SQLiteStore:
     async def close(self) -> None:
         """Close the connection; one left open would keep the interpreter from ending."""
         if self._connection is not None:
-            connection, self._connection, self._direct = self._connection, None, None
-            self._digests.clear()
+            connection, self._connection = self._connection, None
+            self._heads.clear()
+            with self._renewing:
+                self._direct = None
             async with self._errors():
                 await connection.close()
 
@@ -109,16 +113,17 @@ class SQLiteStore:
     def renew(self, leases: Iterable[Lease], expires: float) -> None:
         """Put off when leases expire, on the one connection, whose calls SQLite itself puts in turn."""
         for lease in leases:
-            if (connection := self._direct) is not None:
+            with self._renewing:
                 try:
-                    connection.execute(_RENEW, (expires, lease.job_id, lease.epoch)).close()
+                    if self._direct is not None:
+                        self._direct.execute(_RENEW, (expires, lease.job_id, lease.epoch)).close()
                 except sqlite3.Error as error:
                     raise StoreUnavailable(str(self.path), str(error)) from error
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back, and note number and digest of the job's last row."""
         await self._write(_RELEASE, (lease.job_id, lease.epoch))
-        if lease.epoch == 1 and lease.job_id not in self._digests:
+        if lease.epoch == 1 and lease.job_id not in self._heads:
             await self._write(_FORGET, (lease.job_id,))
 
     async def holder(self, job_id: str, now: float) -> Lease | None:
@@ -139,9 +144,11 @@ class SQLiteStore:
 
     async def append(self, lease: Lease, after: int, rows: Sequence[Row]) -> int:
         """Add rows in one statement, which adds none under a lease that is not the latest."""
-        previous = await self._digest_of(lease.job_id, after)
+        number, digest = await self._head(lease.job_id)
+        if number != after:
+            raise StoreConflict(lease.job_id, after + 1)
         try:
-            return await self._insert(lease, list(sealed(rows, after, previous, lease.epoch)))
+            return await self._insert(lease, list(sealed(rows, after, digest, lease.epoch)))
         except sqlite3.IntegrityError as error:
             raise StoreConflict(lease.job_id, after + 1) from error
 
@@ -155,17 +162,17 @@ class SQLiteStore:
 
     async def load(self, job_id: str, cycle: int | None = None) -> StoredJob:
         """Return a job, or what it was."""
-        rows = await self._fetch("SELECT at, body, digest, cycle FROM log WHERE job_id = ? ORDER BY number", (job_id,))
-        if not rows:
+        query = "SELECT number, cycle, at, digest, body FROM log WHERE job_id = ? ORDER BY number"
+        if not (rows := await self._fetch(query, (job_id,))):
             raise await self._unknown(job_id)
-        self._digests[job_id] = rows[-1][2]
-        header, *cycles = rows
+        (_, _, created, _, intent), *rest = rows
+        self._heads[job_id] = (rows[-1][0], rows[-1][3])
         if cycle is not None:
-            numbers = [row[3] for row in cycles]
-            if cycle not in numbers:
-                raise CycleUnknown(job_id, cycle, max(number or 0 for number in numbers))
-            cycles = cycles[: numbers.index(cycle) + 1]
-        return StoredJob(JobHeader(job_id, header[0], header[1]), [row[1] for row in cycles])
+            upto = next((place for place, row in enumerate(rest, start=1) if row[1] == cycle), None)
+            if upto is None:
+                raise CycleUnknown(job_id, cycle, max(row[1] or 0 for row in rest))
+            rest = rest[:upto]
+        return StoredJob(JobHeader(job_id, created, intent), [row[4] for row in rest])
 
     async def rows(self, job_id: str) -> Sequence[StoredRow]:
         """Return all rows of a job, the header first."""
@@ -194,7 +201,7 @@ class SQLiteStore:
                 raise JobLeased(job_id, lease.holder, lease.expires)
             for table in ("log", "letters", "leases"):
                 await connection.execute_fetchall(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
-        self._digests.pop(job_id, None)
+        self._heads.pop(job_id, None)
 
     # --- letters ------------------------------------------------------------------------------------------------
 
@@ -214,14 +221,14 @@ class SQLiteStore:
 
     async def _insert(self, lease: Lease, rows: list[StoredRow]) -> int:
         """Add rows where the lease is the latest; return the number of the last letter."""
+        self._heads.pop(lease.job_id, None)  # until it is known how this ends
         if len(rows) <= _MOST_ROWS:
             found = await self._write(_append(len(rows)), _values(lease, rows))
         else:
             found = await self._insert_many(lease, rows)
         if not found:
-            self._digests.pop(lease.job_id, None)
             raise LeaseLost(lease.job_id, lease.epoch)
-        self._digests[lease.job_id] = rows[-1].digest
+        self._heads[lease.job_id] = rows[-1].number, rows[-1].digest
         return int(found[-1][0])
 
     async def _insert_many(self, lease: Lease, rows: list[StoredRow]) -> list[Any]:
@@ -258,13 +265,13 @@ class SQLiteStore:
             await self._turn.wait()
         return await self._fetch(query, values)
 
-    async def _digest_of(self, job_id: str, number: int) -> str:
-        if job_id not in self._digests:
-            rows = await self._fetch("SELECT digest FROM log WHERE job_id = ? AND number = ?", (job_id, number))
-            if not rows:
+    async def _head(self, job_id: str) -> tuple[int, str]:
+        if job_id not in self._heads:
+            query = "SELECT number, digest FROM log WHERE job_id = ? ORDER BY number DESC LIMIT 1"
+            if not (found := await self._fetch(query, (job_id,))):
                 raise await self._unknown(job_id)
-            self._digests[job_id] = rows[0][0]
-        return self._digests[job_id]
+            self._heads[job_id] = found[0]
+        return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
         return JobUnknown(job_id, str(self.path), [summary.job_id for summary in await self.jobs()])
