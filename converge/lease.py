@@ -31,7 +31,12 @@ def this_process() -> Holder:
 
 def is_gone(holder: Holder) -> bool:
     """Whether a holder is known to have ended: it was on this machine, and its process is not there any more."""
-    if (holder.host, holder.place) != (socket.gethostname(), _place()):
+    here, there = _place(), holder.place
+    if holder.host != socket.gethostname() or _machine(there) != _machine(here):
+        return False
+    if _boot(there) != _boot(here):
+        return bool(_machine(here)) and bool(_boot(there))  # the machine was started anew since
+    if there != here:
         return False
     if holder.process == os.getpid() and holder.started == _started(holder.process):
         return holder.token not in _held
@@ -97,7 +102,15 @@ class Leases:
 
 def _place() -> str:
     """Return what tells this machine, since it was started, from all others, and one container on it from the next."""
-    return f"{_read('/proc/sys/kernel/random/boot_id')}/{_namespace()}"
+    return "/".join((_read("/etc/machine-id"), _read("/proc/sys/kernel/random/boot_id"), _namespace()))
+
+
+def _machine(place: str) -> str:
+    return place.partition("/")[0]
+
+
+def _boot(place: str) -> str:
+    return place.partition("/")[2].partition("/")[0]
 
 
 def _started(process: int) -> str:

@@ -45,7 +45,7 @@ _ADVICE = {  # what the driver says -> what it means and what to do
     "unable to open": "it cannot be opened: make its folder writable, or choose another path",
     "locked": "another process keeps it locked (database is locked): try again when that one is done",
     "is full": "the disk is full: make room, then resume the job",
-    "disk I/O error": "the disk failed (disk I/O error): look after the disk, then resume the job",
+    "disk I/O error": "the disk failed (disk I/O error): look after it, mount it anew or restart, then resume the job",
     "malformed": "the file is damaged (database disk image is malformed): put back a copy, or `sqlite3 FILE .recover`",
 }
 
@@ -78,15 +78,10 @@ class SQLiteStore:
 
         self._make_ready()
         async with self._errors():
-            await anyio.to_thread.run_sync(self._prepare)
-            connection = aiosqlite.Connection(self._connect_shared, 64)
-            await connection
-            try:
-                await connection.execute_fetchall(f"PRAGMA synchronous = {_LEVELS[self.level]}")
-            except BaseException:
-                await connection.close()
-                raise
-        self._connection = connection
+            with anyio.CancelScope(shield=True):  # a connection that was begun must be there to be closed
+                # Connected before aiosqlite has a thread: it does not end that after a connector that fails.
+                self._direct = direct = await anyio.to_thread.run_sync(self._prepared)
+                self._connection = await aiosqlite.Connection(lambda: direct, 64)
 
     async def close(self) -> None:
         """Close the connection; one left open would keep the interpreter from ending."""
@@ -291,16 +286,15 @@ class SQLiteStore:
         connection.execute("PRAGMA busy_timeout = 5000").close()
         return connection
 
-    def _connect_shared(self) -> sqlite3.Connection:
-        self._direct = self._connect()
-        return self._direct
-
-    def _prepare(self) -> None:
+    def _prepared(self) -> sqlite3.Connection:
         connection = self._connect()
         try:
             prepare(connection, self.path)
-        finally:
+            connection.execute(f"PRAGMA synchronous = {_LEVELS[self.level]}").close()
+        except BaseException:
             connection.close()
+            raise
+        return connection
 
     def _make_ready(self) -> None:
         """Make the file, for its owner alone: facts and prompts are private, and SQLite's side files take its mode."""
