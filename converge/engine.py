@@ -200,8 +200,8 @@ class Engine:
     async def certify(self, outcome: Outcome) -> Certificate:
         """Say whether an outcome's fixed point can be relied on: asked once more, no agent adds anything.
 
-        No model is asked and the job stays as it is. Raises JobUnknown, CycleUnknown where the policy of checkpoints has not
-        kept that position, EngineBusy or StoredFactInvalid.
+        No model is asked and the job stays as it is. Raises JobUnknown, CycleUnknown where the policy of checkpoints
+        has not kept that position, EngineBusy or StoredFactInvalid.
         """
         async with self._running.alone(outcome.job_id):
             stored = await self.store.load(outcome.job_id, outcome.cycles)

@@ -1,10 +1,10 @@
-"""The store that `--store` names: `sqlite:///relative.db`, `sqlite:////absolute.db`, or `memory:`."""
+"""The store that `--store` names: `sqlite:///relative.db`, `sqlite:////absolute.db?level=power`, or `memory:`."""
 
 __all__ = ["DEFAULT_STORE", "StoreAddress", "existing_store", "reading", "store_at"]
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -12,10 +12,11 @@ from converge.cli.usage import OptionInvalid
 from converge.errors import StoreUnavailable
 from converge.ports import Store
 from converge_stores.memory import MemoryStore
-from converge_stores.sqlite import SQLiteStore
+from converge_stores.sqlite import Level, SQLiteStore
 
 DEFAULT_STORE = "sqlite:///converge.db"
 _SQLITE = "sqlite:///"
+_LEVEL = "?level="
 
 StoreAddress = Annotated[
     str,
@@ -27,10 +28,12 @@ def store_at(address: str) -> Store:
     """Return the store at an address; it is made on first use. Raises OptionInvalid for what is not an address."""
     if address == "memory:":
         return MemoryStore()
-    path = address.removeprefix(_SQLITE)
-    if path == address or not path.strip("/"):
+    path, _, level = address.removeprefix(_SQLITE).partition(_LEVEL)
+    if not address.startswith(_SQLITE) or not path.strip("/"):
         raise OptionInvalid("--store", _advice(address))
-    return SQLiteStore(path)
+    if level not in ("", "process", "power"):
+        raise OptionInvalid("--store", f"there is no level {level!r}: write {_LEVEL}process or {_LEVEL}power")
+    return SQLiteStore(path, cast("Level", level or "process"))
 
 
 def existing_store(address: str) -> Store:
