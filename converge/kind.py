@@ -6,8 +6,10 @@ no author, no arrival order.
 
 __all__ = ["MAX_FACT_BYTES", "Kind", "Policy", "problems_of"]
 
+from collections.abc import Callable
 from functools import cached_property
 from hashlib import blake2b
+from inspect import getattr_static, iscoroutinefunction, signature
 from operator import attrgetter
 from re import fullmatch
 from typing import Any, Literal, get_args
@@ -36,6 +38,7 @@ class Kind:
         self._fields: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
         self._reads_back = False
         self._check()
+        self.upgrade = self._checked_upgrade()
 
     def __repr__(self) -> str:
         return f"<kind {self.label}>"
@@ -138,6 +141,25 @@ class Kind:
         if not fullmatch(r"[\w.-]+", self.name):
             raise KindInvalid(self.name, "a name is made of letters, digits, '.', '-' and '_'")
 
+        version: object = self.version  # callers without a type checker exist
+        if not isinstance(version, int) or version < 1:
+            raise KindInvalid(self.name, f"version {version!r} is not a whole number from 1")
+
+    def _checked_upgrade(self) -> Callable[[Any, int], Any] | None:
+        """Return what brings the content of earlier versions forward, if the class can; a field may be called so."""
+        if "upgrade" in self._fields or (found := getattr_static(self.cls, "upgrade", None)) is None:
+            return None
+        upgrade: Any = getattr(self.cls, "upgrade")  # noqa: B009  # the checker knows of no such attribute
+        if (
+            not isinstance(found, (classmethod, staticmethod))
+            or iscoroutinefunction(upgrade)
+            or not _takes_two(upgrade)
+        ):
+            raise KindInvalid(
+                self.label, "upgrade must be a plain classmethod: def upgrade(cls, content, version): ..."
+            )
+        return upgrade  # type: ignore[no-any-return]
+
     def _check_join(self) -> None:
         if not self.key:
             raise KindInvalid(self.label, 'policy "join" needs a key: facts of one key are joined')
@@ -146,6 +168,14 @@ class Kind:
 
 
 _LEAVE_OUT = "leave out aliases, computed fields, own serializers, secrets and validators that change valid values"
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        signature(function).bind({}, 1)
+    except TypeError:
+        return False
+    return True
 
 
 def problems_of(error: ValidationError) -> list[tuple[str, str]]:

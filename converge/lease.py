@@ -17,9 +17,11 @@ from secrets import token_hex
 
 import anyio
 
-from converge.errors import JobLeased, OperatorError
+from converge.errors import JobLeased
 from converge.ports import Clock, Holder, Lease, Store
 
+_NEVER = 253_402_300_799.0  # the last second of the year 9999, which can still be written as a date
+_ENDED = "ended"  # of a process that is only there until its parent asks how it ended
 _held: set[str] = set()  # tokens of this process: what it no longer holds it has let go of, however that came about
 
 
@@ -40,13 +42,16 @@ def is_gone(holder: Holder) -> bool:
         return False
     if holder.process == os.getpid() and holder.started == _started(holder.process):
         return holder.token not in _held
+    if os.name == "nt":  # where signal 0 is Ctrl-C
+        return False
     try:
         os.kill(holder.process, 0)
     except ProcessLookupError:
         return True
     except OSError:
         return False
-    return _started(holder.process) != holder.started
+    started = _started(holder.process)
+    return started == _ENDED or ("" not in (started, holder.started) and started != holder.started)
 
 
 class Leases:
@@ -73,12 +78,14 @@ class Leases:
 
     async def _take(self, job_id: str, holder: Holder) -> Lease:
         now = self._clock.now()
+        # In memory nothing renews it, and nothing has to: whoever else comes is of this process, and sees what is held.
+        expires = now + self._seconds if self._store.durable else _NEVER
         try:
-            return await self._store.take(job_id, holder, now, now + self._seconds)
+            return await self._store.take(job_id, holder, now, expires)
         except JobLeased as refusal:
             if not is_gone(refusal.holder):
                 raise
-            return await self._store.take(job_id, holder, now, now + self._seconds, over=refusal.holder.token)
+            return await self._store.take(job_id, holder, now, expires, over=refusal.holder.token)
 
     async def _give_back(self, token: str) -> None:
         lease = self._leases.pop(token, None)
@@ -86,7 +93,7 @@ class Leases:
             self._ended.set()
             self._ended = None
         if lease is not None:
-            with anyio.CancelScope(shield=True), suppress(OperatorError):  # it expires by itself
+            with anyio.CancelScope(shield=True), suppress(Exception):  # it expires by itself
                 await self._store.release(lease)
 
     def _renewing(self) -> None:
@@ -96,7 +103,7 @@ class Leases:
 
     def _renew(self, ended: threading.Event) -> None:
         while not ended.wait(self._seconds / 3):
-            with suppress(OperatorError):  # the next commit says what is wrong
+            with suppress(Exception):  # the next commit says what is wrong
                 self._store.renew(tuple(self._leases.values()), self._clock.now() + self._seconds)
 
 
@@ -116,7 +123,9 @@ def _boot(place: str) -> str:
 def _started(process: int) -> str:
     """Return when a process began, in the system's own count; "" where that cannot be told."""
     fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
-    return fields[19] if len(fields) > 19 else ""
+    if len(fields) < 20:
+        return ""
+    return _ENDED if fields[0] in "ZX" else fields[19]
 
 
 def _namespace() -> str:

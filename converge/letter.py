@@ -4,6 +4,7 @@ __all__ = ["deliver", "written"]
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -11,7 +12,7 @@ from converge.errors import ConvergeError
 from converge.fact import Fact, identified
 from converge.machine import Machine
 from converge.ports import Letter
-from converge.restore import StoredKinds
+from converge.stored_kinds import StoredKinds
 
 
 def written(facts: Iterable[Fact]) -> str:
@@ -29,5 +30,9 @@ def deliver(letter: Letter, machine: Machine, now: float) -> None:
 
 
 def _read(letter: Letter, machine: Machine) -> list[Fact]:
-    known = StoredKinds(machine.job.job_id, machine.wiring.kinds)
-    return [known.fact(fact_id, content) for fact_id, content in from_json(letter.body)["facts"]]
+    known = StoredKinds(machine.job.job_id, machine.wiring.kinds, lambda: dict(_facts(letter)), machine.job.renamed)
+    return [known.fact(fact_id, content) for fact_id, content in _facts(letter)]
+
+
+def _facts(letter: Letter) -> list[tuple[str, Any]]:
+    return from_json(letter.body)["facts"]  # type: ignore[no-any-return]

@@ -76,6 +76,7 @@ class Machine:
         self._commits = job.cycles
         # The intent is in the job's header; where a job begins anew, the next row holds all the rest.
         self._committed = self._lengths() if job.cycles and not job.anew else (1, 1, 0)
+        self._kept = self._lengths()  # how much there was when the store last had all of it, in whatever words
 
     # --- what the shell tells the machine -----------------------------------------------------------------------
 
@@ -437,7 +438,7 @@ class Machine:
         """Whether the store says so already: resuming a job with nothing to do adds nothing to it."""
         last = self.trace[-1] if self.trace else None
         same = isinstance(last, JobStopped) and last.text == str(stop)
-        return same and self._lengths() == self._committed and not self.progress.moved
+        return same and self._lengths() == self._kept and not self.progress.moved
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
@@ -463,7 +464,7 @@ class Machine:
             bodies=None if self.job.anew or growth is None else growth.bodies,
         )
         self.job.anew, self._is_underway = None, True
-        self._committed = upto
+        self._committed = self._kept = upto
         return Commit(cycle)
 
     def _lengths(self) -> tuple[int, int, int]:

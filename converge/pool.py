@@ -106,6 +106,7 @@ class Pool:
             raise activation.error
         _, agent, view, _ = activation
         if (said := self._recall(activation)) is not None:
+            self._check(view, said)
             return said
         if agent.retry is None:
             return await self._attempt(agent, view)

@@ -43,6 +43,10 @@ def _emission(agent: Agent, fact_id: str, content: Any, evidence: list[str] | No
     classes: list[type[Fact]] = [*agent.writes, Invalidation]
     kinds = {kind_of(cls).label: kind_of(cls) for cls in classes}
     canonical, found, body = identified(kinds[fact_id.rpartition(":")[0]].load(content))
-    if found != fact_id:
+    if found != fact_id or (isinstance(canonical, Invalidation) and not _may_mark(agent, canonical)):
         raise LookupError(fact_id)
     return Emission(canonical, fact_id, body, None if evidence is None else tuple(evidence))
+
+
+def _may_mark(agent: Agent, marker: Invalidation) -> bool:
+    return marker.target.rpartition(":")[0] in agent.invalidated

@@ -9,7 +9,7 @@ __all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from converge.capture import Captures, Question
@@ -45,7 +45,7 @@ class Snapshot:
     """The persisted position a job can go on from.
 
     letter: the last letter that was merged; anew: set where what is known now is not what the rows say in turn, so
-    that the next row must hold all of it.
+    that the next row must hold all of it; renamed: the ids of stored facts that were brought forward -> what they are.
     """
 
     job_id: str
@@ -58,6 +58,7 @@ class Snapshot:
     captures: Captures = dataclasses.field(default_factory=Captures)
     letter: int = 0
     anew: Anew | None = None
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(slots=True)
@@ -104,10 +105,13 @@ class Cycle:
     bodies: tuple[bytes, ...] | None = None
     rounds: list[int] = dataclasses.field(init=False)
     supports: list[Support] = dataclasses.field(init=False)
+    completed: list[tuple[Source, int, int]] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self.rounds = self.context.rounds[self.since[0] : self.upto[0]]
         self.supports = self.context.supports[self.since[1] : self.upto[1]]
+        # What a row that follows others adds to this, its watermarks say.
+        self.completed = self.context.supports.completions() if self.anew else []
 
     def body(self) -> str:
         """Return the row as JSON."""
@@ -119,6 +123,7 @@ class Cycle:
             "base": str(self.since[0]),
             "facts": self._facts(),
             **self._supports(),
+            **({"completed": _dump(self.completed)} if self.completed else {}),
             "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
             "spend": _dump(_fields(self.spend)),
             **({"budget": _dump(_fields(self.budget))} if self.budget else {}),

@@ -97,6 +97,15 @@ class Supports(Sequence[Support]):
             changed += [(wrote, index) for index in mine]
         return changed
 
+    def completions(self) -> list[tuple[Source, int, int]]:
+        """Return all that was noted by `complete`, in the order of rounds: source, the round read, the one written."""
+        noted = (
+            (wrote, self.sources[number], read)
+            for number, (order, reads) in self._completed.items()
+            for wrote, read in zip(order, reads, strict=True)
+        )
+        return [(source, read, wrote) for wrote, source, read in sorted(noted)]
+
     def read_before(self, support: Support) -> int:
         """Return the round that the same source had read before the activation that made a support; -1 for none."""
         order, reads = self._completed.get(support.source, ((), ()))

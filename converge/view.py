@@ -225,7 +225,9 @@ class View(Lookup):
     def saying(self) -> Question:
         """Return the question whose answer is all that this agent says on this view."""
         source, again = self._reader.source, sorted(id_of(self._context.facts[place]) for place in self._again)
-        shown = digest_of([f"{self.round} after {self._after}", self.digest(), *again])
+        # What is new depends on what was there before, and in a job begun anew the facts may stand in other rounds.
+        before = View(self._context, self._after, self._reader).digest()
+        shown = digest_of([f"{self.round} after {self._after}", f"{self._mends}", before, self.digest(), *again])
         return Question(source.agent, source.version, SAID, shown)
 
     def cited(self, evidence: Iterable[Fact]) -> Iterator[str]:

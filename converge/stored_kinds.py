@@ -1,0 +1,138 @@
+"""Stored facts as the engine's kinds are today: found by label, brought forward from earlier versions, or refused.
+
+Nothing is guessed and nothing is left out. Where no kinds are given, every fact is read as plain JSON.
+"""
+
+__all__ = ["BUILT_IN", "STATED", "StoredKinds"]
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from types import new_class
+from typing import Any
+
+from converge.errors import FactInvalid, FactTooLarge, KindInvalid, StoredFactInvalid
+from converge.fact import REVISED, Fact, Failure, Invalidation, Violation, identified, kind_of, remember
+from converge.intent import RootIntent
+from converge.kind import Kind
+
+STATED = (RootIntent, Failure, Violation)  # by the runtime
+BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (*STATED, Invalidation)}
+
+
+class StoredKinds:
+    """Finds the kind of a stored fact, brings older facts forward, or makes a plain kind where any will do."""
+
+    def __init__(
+        self,
+        job_id: str,
+        kinds: Mapping[str, Kind] | None,
+        contents: Callable[[], Mapping[str, Any]] = dict,
+        renamed: Mapping[str, str] | None = None,
+    ) -> None:
+        self.job_id, self.plain = job_id, kinds is None
+        self.by_label: dict[str, Kind] = {**(kinds or {}), **BUILT_IN}
+        self.labels: dict[str, str] = {}  # of facts that were brought forward -> what they are now
+        self.renamed = dict(renamed or {})  # as above, of ids
+        self._kept: set[str] = set()  # markers that are what they were
+        self._checked = set(BUILT_IN)  # labels of which a fact has shown that its class makes the same ids still
+        self._find_contents = contents
+
+    def fact(self, fact_id: str, content: Any) -> Fact:
+        """Return a stored fact. Raises StoredFactInvalid."""
+        label = fact_id[:_COLON]
+        kind = self.by_label.get(label)
+        try:
+            if kind is None:
+                if not self.plain:
+                    return self._upgraded(fact_id, label, content)
+                kind = self.by_label[label] = _plain_kind(label)
+            fact = kind.load({"content": content} if self.plain and label not in BUILT_IN else content)
+        except FactInvalid as error:
+            raise StoredFactInvalid(self.job_id, fact_id, str(error)) from error
+        if isinstance(fact, Invalidation) and not self.plain:
+            return self._redirected(fact, fact_id)
+        if not self.plain and label not in self._checked:
+            self._check(fact, fact_id, kind)
+        remember(fact, fact_id)
+        return fact  # type: ignore[no-any-return]
+
+    def _check(self, fact: Fact, fact_id: str, kind: Kind) -> None:
+        """Refuse what reads as something else now; one fact shows it, since the fields of all are the same."""
+        if identified(fact)[1] != fact_id:
+            reason = f"it would have another id: its class was changed and is still of version {kind.version}: {_HOW}"
+            raise StoredFactInvalid(self.job_id, fact_id, reason)
+        self._checked.add(kind.label)
+
+    def _upgraded(self, fact_id: str, label: str, content: Any) -> Fact:
+        name, version = _split(label)
+        kind = max((kind for kind in self.by_label.values() if kind.name == name), key=_version, default=None)
+        if kind is None:
+            raise StoredFactInvalid(self.job_id, fact_id, self._unknown(name))
+        if kind.version < version:
+            reason = f"it is of version {version} and kind {name} here of version {kind.version}: use newer agents"
+            raise StoredFactInvalid(self.job_id, fact_id, reason)
+        if kind.upgrade is None:
+            reason = f"it is of version {version} and kind {name} here of version {kind.version}: {_HOW}"
+            raise StoredFactInvalid(self.job_id, fact_id, reason)
+        try:
+            today = kind.upgrade(content, version)
+        except Exception as error:
+            reason = f"{kind.cls.__name__}.upgrade raised {type(error).__name__}: {error}: mend it"
+            raise StoredFactInvalid(self.job_id, fact_id, reason) from error
+        try:
+            fact, found, _ = identified(kind.load(today))
+        except (FactInvalid, FactTooLarge, KindInvalid) as error:
+            reason = f"{kind.cls.__name__}.upgrade made of it what is no {kind.label}: {error}: mend it"
+            raise StoredFactInvalid(self.job_id, fact_id, reason) from error
+        self.labels[label], self.renamed[fact_id] = kind.label, found
+        return fact  # type: ignore[no-any-return]
+
+    def _unknown(self, name: str) -> str:
+        near = get_close_matches(name, {kind.name for kind in self.by_label.values()} - BUILT_IN.keys(), n=1)
+        perhaps = f" (did you mean {near[0]}?)" if near else ""
+        return f"no agent of this engine declares kind {name}{perhaps}: add one that does"
+
+    def _redirected(self, marker: Invalidation, fact_id: str) -> Fact:
+        """Return a marker, about what its target is now."""
+        target, reason = self._now(marker.target), marker.reason
+        if reason.startswith(REVISED):
+            reason = REVISED + self._now(reason.removeprefix(REVISED))
+        if (target, reason) == (marker.target, marker.reason):
+            remember(marker, fact_id)
+            self._kept.add(fact_id)
+            return marker
+        moved, self.renamed[fact_id], _ = identified(Invalidation(target=target, reason=reason))
+        return moved
+
+    def _now(self, fact_id: str) -> str:
+        """Return the id that a fact has now, even where it stands in a later row."""
+        label = fact_id.rpartition(":")[0]
+        is_known = label in self.by_label and (label != "Invalidation" or fact_id in self._kept)
+        if not is_known and fact_id not in self.renamed and fact_id in self._contents:
+            self.fact(fact_id, self._contents[fact_id])
+        return self.renamed.get(fact_id, fact_id)
+
+    @cached_property
+    def _contents(self) -> Mapping[str, Any]:
+        return self._find_contents()
+
+
+_COLON = -33  # where an id's digest of 32 digits is parted from the kind's label
+_HOW = "give its class a higher version and a classmethod upgrade(cls, content, version), returning today's content"
+
+
+def _version(kind: Kind) -> int:
+    return kind.version
+
+
+def _split(label: str) -> tuple[str, int]:
+    name, _, version = label.partition("@")
+    return name, int(version or 1)
+
+
+def _plain_kind(label: str) -> Kind:
+    name, version = _split(label)
+    options = {"name": name, "version": version, "policy": "many"}
+    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__}
+    return kind_of(new_class("Plain", (Fact,), options, lambda namespace: namespace.update(body)))
