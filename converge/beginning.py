@@ -1,9 +1,9 @@
 """How a job begins: new, again from where it stands, or anew from its root intent."""
 
-__all__ = ["Beginning", "Begun"]
+__all__ = ["Beginning", "Begun", "Limits"]
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from converge.wiring import Wiring
 from converge.writer import Checkpoints, Writer
 
 Begun = tuple[Machine, Writer]
+Limits = Budget | Mapping[str, object] | None
 
 
 class Beginning(NamedTuple):
@@ -46,7 +47,7 @@ class Beginning(NamedTuple):
         return machine, Writer(self.store, lease, self.clock, self.checkpoints, header=header)
 
     async def again(
-        self, job_id: str, facts: Sequence[Fact], budget: Budget | None, intent: RootIntent | None, lease: Lease
+        self, job_id: str, facts: Sequence[Fact], budget: Limits, intent: RootIntent | None, lease: Lease
     ) -> Begun:
         """Go on from the last snapshot, with the letters that came meanwhile."""
         stored = await self.store.load(job_id)
@@ -55,7 +56,7 @@ class Beginning(NamedTuple):
         known = snapshot.context.intent
         if intent is not None and id_of(intent) != id_of(known):
             raise IntentMismatch(job_id, known.objective, intent.objective)
-        snapshot.budget = budget or snapshot.budget
+        snapshot.budget = _changed(snapshot.budget, budget)
         letters = await self.store.letters(job_id, snapshot.letter)
         machine = self._machine(snapshot)
         machine.resume(facts, self.clock.now(), letters=bool(letters))
@@ -63,7 +64,7 @@ class Beginning(NamedTuple):
             deliver(letter, machine, self.clock.now())
         return machine, Writer(self.store, lease, self.clock, self.checkpoints, head=len(stored.bodies))
 
-    async def anew(self, job_id: str, captures: Anew, budget: Budget | None, lease: Lease) -> Begun:
+    async def anew(self, job_id: str, captures: Anew, budget: Limits, lease: Lease) -> Begun:
         """Begin once more from the root intent and all that was ever given."""
         stored = await self.store.load(job_id)
         before = restore(stored, None)
@@ -73,7 +74,7 @@ class Beginning(NamedTuple):
             trace=Trace(),
             watermarks={},
             spend=Spend(),
-            budget=budget or before.budget,
+            budget=_changed(before.budget, budget),
             cycles=before.cycles,
             captures=before.captures if captures == "reuse" else Captures(),
             letter=before.letter,
@@ -87,6 +88,11 @@ class Beginning(NamedTuple):
 
     def _machine(self, snapshot: Snapshot) -> Machine:
         return Machine(self.wiring, self.schedule, Invariants(snapshot.context.intent, self.rules), snapshot)
+
+
+def _changed(budget: Budget, by: Limits) -> Budget:
+    """Return another budget, or this one with some limits replaced by name. Raises BudgetInvalid."""
+    return by if isinstance(by, Budget) else budget.with_limits(by or {})
 
 
 @contextmanager

@@ -97,4 +97,5 @@ def rechained(header: JobHeader, rows: Iterable[StoredRow]) -> list[StoredRow]:
 
 def _digest(previous: str, columns: tuple[object, ...], body: str) -> str:
     text = json.dumps([previous, *columns]) + body
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    # What is no UTF-8 in an edited file is still to have a digest: that of the bytes that are there.
+    return blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()

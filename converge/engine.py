@@ -13,7 +13,7 @@ import anyio
 
 from converge.agent import Agent, as_agent
 from converge.archive.copying import copy_job
-from converge.beginning import Beginning
+from converge.beginning import Beginning, Begun, Limits
 from converge.checking.certificate import Certificate, certify
 from converge.checking.history import history_of
 from converge.checking.performing import Bench
@@ -21,20 +21,22 @@ from converge.checking.verify import Report, verify
 from converge.clock import SystemClock
 from converge.errors import EngineInvalid, ForeignPremise, LoopRunning
 from converge.fact import Fact
-from converge.intent import Budget, RootIntent
+from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
 from converge.job import Begin, Job
 from converge.kind import Kind
+from converge.lease import is_gone
 from converge.letter import written
 from converge.outcome import Outcome
 from converge.plan import Plan
-from converge.ports import Clock, Store
+from converge.ports import Clock, Lease, Store
 from converge.running import Running
 from converge.schedule import ScheduleName, schedule_named
 from converge.wiring import Wiring
 from converge.writer import Checkpoints
 
 Facts = Iterable[Fact] | Fact
+CapturesOfBefore = Literal["reuse", "fresh"]
 _MAX_EMISSIONS = 100_000  # of one activation: far above any honest one, far below what fills a machine
 
 
@@ -127,12 +129,13 @@ class Engine:
         job_id: str,
         facts: Facts = (),
         *,
-        budget: Budget | None = None,
+        budget: Limits = None,
         intent: RootIntent | None = None,
     ) -> Outcome:
         """Go on from the job's last snapshot, with late facts or another budget; also for one that had converged.
 
-        Raises JobUnknown, EngineBusy, StoredFactInvalid, IntentMismatch, and what `run` raises.
+        budget: a Budget, or limits by name that replace those of the job's own, as in {"rounds": 50}. Raises
+        JobUnknown, EngineBusy, StoredFactInvalid, IntentMismatch, and what `run` raises.
         """
         async with self.reopen(job_id, facts, budget=budget, intent=intent) as job:
             return await job.outcome()
@@ -142,22 +145,24 @@ class Engine:
         job_id: str,
         facts: Facts = (),
         *,
-        budget: Budget | None = None,
+        budget: Limits = None,
         intent: RootIntent | None = None,
     ) -> Job:
-        """Return a job that goes on from its last snapshot, to be entered with `async with`."""
+        """Return a job that goes on from its last snapshot, to be entered with `async with`; see `resume`."""
         return self._job(job_id, partial(self._beginning.again, job_id, _listed(facts), budget, intent))
 
-    async def restart(
-        self, job_id: str, *, captures: Literal["reuse", "fresh"] = "reuse", budget: Budget | None = None
-    ) -> Outcome:
+    async def restart(self, job_id: str, *, captures: CapturesOfBefore = "reuse", budget: Limits = None) -> Outcome:
         """Begin a job again from its root intent and all it was ever given; what it had concluded becomes history.
 
         What was captured is not asked again, unless captures="fresh". Raises as `resume` does.
         """
-        _refuse_captures(captures)
-        async with self._job(job_id, partial(self._beginning.anew, job_id, captures, budget)) as job:
+        async with self.begin_again(job_id, captures=captures, budget=budget) as job:
             return await job.outcome()
+
+    def begin_again(self, job_id: str, *, captures: CapturesOfBefore = "reuse", budget: Limits = None) -> Job:
+        """Return a job that begins again, to be entered with `async with`; see `restart`."""
+        _refuse_captures(captures)
+        return self._job(job_id, partial(self._beginning.anew, job_id, captures, budget))
 
     async def fork(
         self,
@@ -165,8 +170,8 @@ class Engine:
         cycle: int | None = None,
         facts: Facts = (),
         *,
-        captures: Literal["reuse", "fresh"] = "reuse",
-        budget: Budget | None = None,
+        captures: CapturesOfBefore = "reuse",
+        budget: Limits = None,
         new_id: str | None = None,
     ) -> Outcome:
         """Run a new job from where another one stood when `cycle` was complete; default: from where it stands now.
@@ -174,26 +179,41 @@ class Engine:
         The other job stays as it is. What it captured after that cycle is not asked again, unless captures="fresh".
         Raises CycleUnknown, JobExists, and as `resume` does.
         """
+        async with self.branch(job_id, cycle, facts, captures=captures, budget=budget, new_id=new_id) as job:
+            return await job.outcome()
+
+    def branch(
+        self,
+        job_id: str,
+        cycle: int | None = None,
+        facts: Facts = (),
+        *,
+        captures: CapturesOfBefore = "reuse",
+        budget: Limits = None,
+        new_id: str | None = None,
+    ) -> Job:
+        """Return a new job that goes on from where another one stood, to be entered with `async with`; see `fork`."""
         _refuse_captures(captures)
-        name = new_id or _made_up()
-        async with self._running.opening:
+        name, given = new_id or _made_up(), self._known(facts)  # a copy for nothing would keep its id
+
+        async def begin(lease: Lease) -> Begun:
             await copy_job(self.store, job_id, name, cycle, self.clock.now(), all_captures=captures == "reuse")
-            return await self.resume(name, facts, budget=budget)
+            return await self._beginning.again(name, given, budget, None, lease)
+
+        return self._job(name, begin, is_new=True)
 
     async def give(self, job_id: str, facts: Facts) -> bool:
         """Give facts to a job, whoever runs it: they are merged in its next round, or when it is next resumed.
 
         Return whether somebody is running it now. Raises KindUnknown, FactInvalid or JobUnknown.
         """
-        given = _listed(facts)
-        for fact in given:
-            if not isinstance(fact, Fact):
-                raise ForeignPremise(fact)
-            self.wiring.known(fact)
+        given = self._known(facts)
         async with self._running.opening:
+            await self._running.is_kept(job_id)
             await self.store.give(job_id, self.clock.now(), written(given))
             self._running.look(job_id)
-            return await self.store.holder(job_id, self.clock.now()) is not None
+            lease = await self.store.holder(job_id, self.clock.now())
+            return lease is not None and not is_gone(lease.holder)
 
     # --- testing a job ------------------------------------------------------------------------------------------
 
@@ -225,6 +245,15 @@ class Engine:
         return Bench(self.wiring, self.invariants, self._max_emissions)
 
     # --- beginning a job ----------------------------------------------------------------------------------------
+
+    def _known(self, facts: Facts) -> tuple[Fact, ...]:
+        """Return facts that the engine can merge. Raises ForeignPremise, KindUnknown or FactInvalid."""
+        given = _listed(facts)
+        for fact in given:
+            if not isinstance(fact, Fact):
+                raise ForeignPremise(fact)
+            self.wiring.known(fact)
+        return given
 
     def _job(self, job_id: str, begin: Begin, *, is_new: bool = False) -> Job:
         leased = partial(self._running.leased, is_new=is_new)

@@ -1,19 +1,20 @@
 """One job at work: the merge actor, its agents' pool and its writer, under one cancel scope and one clock."""
 
-__all__ = ["Job"]
+__all__ = ["Job", "Standing"]
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from math import inf
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from converge.actor import MergeActor, Message
 from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
+from converge.intent import RootIntent, Spend
 from converge.machine import Machine
 from converge.outcome import Outcome
 from converge.pool import Pool
@@ -25,6 +26,14 @@ from converge.writer import Writer
 _log = logging.getLogger("converge")
 _LOOK_SECONDS = 1.0  # between two looks for letters from other processes, where no commit has told of them
 Begin = Callable[[Lease], Awaitable[tuple[Machine, Writer]]]
+
+
+class Standing(NamedTuple):
+    """Where a job stood when it began, or went on: its root intent, the budget included, and what was spent of it."""
+
+    intent: RootIntent
+    spend: Spend
+    cycles: int
 
 
 class Job:
@@ -51,6 +60,7 @@ class Job:
         self._told = False
         self._entered = False
         self._writer: Writer | None = None
+        self._standing: Standing | None = None
 
     def __repr__(self) -> str:
         return f"<job {self.job_id}>"
@@ -59,7 +69,7 @@ class Job:
         if self._entered:
             raise JobNotEntered(self.job_id, twice=True)
         self._entered = True
-        self._news, self._ended, self._left, self._posted = (anyio.Event() for _ in range(4))
+        self._news, self._begun, self._ended, self._left, self._posted = (anyio.Event() for _ in range(5))
         self._scope = anyio.CancelScope()
         if self._cancelled:
             self._scope.cancel()
@@ -98,9 +108,28 @@ class Job:
             raise JobNotEntered(self.job_id)
         await self._writer.checkpoint()
 
+    async def is_kept(self) -> None:
+        """Return when the job is in its store, or cannot be."""
+        await self._begun.wait()
+        if self._writer is not None:
+            await self._writer.begun.wait()
+
     def look(self) -> None:
         """Have the job look for letters now rather than in a second."""
         self._posted.set()
+
+    async def standing(self) -> Standing:
+        """Return where the job stands as soon as it has been read, and before any agent is called.
+
+        Raises what made it impossible to begin, as `outcome` does.
+        """
+        if not self._entered:
+            raise JobNotEntered(self.job_id)
+        await self._begun.wait()
+        if self._standing is None:
+            await self.outcome()
+            raise JobAbandoned(self.job_id)
+        return self._standing
 
     async def outcome(self) -> Outcome:
         """Return the outcome when the job has ended.
@@ -154,11 +183,14 @@ class Job:
             else:  # everything is committed: a store that closes badly does not take the outcome back
                 _log.warning("job %s: the store did not close: %r", self.job_id, error)
         finally:
+            self._begun.set()
             self._ended.set()
             self._news.set()
 
     async def _drive(self, machine: Machine, writer: Writer) -> None:
         self._trace, self._first_event, self._writer = machine.trace, machine.first_event, writer
+        self._standing = Standing(machine.context.intent, machine.spend, machine.job.cycles)
+        self._begun.set()
         machine.job.captures.keep = writer.record
         async with anyio.create_task_group() as actors:
             actors.start_soon(writer.run)

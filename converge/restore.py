@@ -9,6 +9,7 @@ __all__ = ["given_to", "restore"]
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -42,6 +43,18 @@ def restore(stored: StoredJob, kinds: Mapping[str, Kind] | None) -> Snapshot:
     return job.snapshot
 
 
+@contextmanager
+def _named(job_id: str, number: int) -> Iterator[None]:
+    """Name the row that is not as any version writes one. Raises StoredFactInvalid."""
+    try:
+        yield
+    except StoredFactInvalid:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"it is not as it was written ({type(error).__name__}: {error}): {_EDITED}"
+        raise StoredFactInvalid(job_id, f"row {number}", reason) from error
+
+
 def given_to(stored: StoredJob, kinds: Mapping[str, Kind]) -> list[Fact]:
     """Return what a job was given from outside, at any time. Raises StoredFactInvalid."""
     plain = restore(stored, None).context
@@ -58,16 +71,18 @@ def _content(fact: Fact) -> Any:
 
 
 def _restored(stored: StoredJob, kinds: Mapping[str, Kind] | None, doubles: "list[_Double]") -> "_Restoring":
-    intent, _, _ = identified(BUILT_IN["RootIntent"].load(from_json(stored.header.intent)))
-    known = StoredKinds(stored.header.job_id, kinds, partial(_contents, stored.bodies))
-    job = _Restoring(stored.header.job_id, intent, known, doubles)
+    job_id, _, header = stored.header
+    with _named(job_id, 0):
+        intent, _, _ = identified(BUILT_IN["RootIntent"].load(from_json(header)))
+    job = _Restoring(job_id, intent, StoredKinds(job_id, kinds, partial(_contents, stored.bodies)), doubles)
     last = max((number for number, body in enumerate(stored.bodies, start=1) if _ANEW.match(body)), default=0)
     for number, body in enumerate(stored.bodies, start=1):
-        row = from_json(body)
-        if row["form"] not in _FORMS:
-            reason = f"form {row['form']} is not form {FORM} of rows"
-            raise StoredFactInvalid(stored.header.job_id, f"row {number}", reason)
-        job.apply(row, number, is_history=number < last)
+        with _named(job_id, number):
+            row = from_json(body)
+            if row["form"] not in _FORMS:
+                reason = f"form {row['form']} is not form {FORM} of rows"
+                raise StoredFactInvalid(job_id, f"row {number}", reason)
+            job.apply(row, number, is_history=number < last)
     return job
 
 
@@ -180,5 +195,6 @@ def _moved(positions: Iterable[int], places: list[int]) -> tuple[int, ...]:
     return tuple(sorted({places[position] for position in positions}))
 
 
+_EDITED = "`converge audit` says what was done to the job, and `converge show --raw` shows what is left of it"
 _ANEW = re.compile(r'\{"form":\d+,"cycle":\d+,"anew":')  # how a row begins that all before it is history to
 _Double = tuple[str, int, int]  # label, a round in which one of two facts stood that are one now, its position

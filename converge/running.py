@@ -46,6 +46,12 @@ class Running:
                 raise
             yield lease
 
+    async def is_kept(self, job_id: str) -> None:
+        """Return when a job that has just begun here is in the store."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            await job.is_kept()
+
     def look(self, job_id: str) -> None:
         """Have a job, if it runs here, look for letters."""
         job = self._jobs.get(job_id)

@@ -47,7 +47,10 @@ class Writer:
         self._waiting: list[Row] = []  # cycles that the policy lets wait
         self._records: list[Captured] = []  # captures of a store that need not be kept at once
         self._last: Cycle | None = None
+        self.begun = anyio.Event()  # set when the job is in the store, or cannot be
         self.letters = 0  # the number of the last letter in the store, as far as was seen
+        if header is None:
+            self.begun.set()
         # Unbounded, yet never more than one commit and the captures of open activations wait here.
         self._requests, self._inbox = anyio.create_memory_object_stream[_Request](inf)
 
@@ -111,6 +114,7 @@ class Writer:
     async def close(self) -> None:
         """Let `run` end once it has written what it was given; captures are kept, whatever becomes of their cycle."""
         self._requests.close()
+        self.begun.set()
         if self._records and self._failure is None:
             await self._keep((), cycles=False)
 
@@ -146,6 +150,12 @@ class Writer:
                 request.kept.set()
 
     async def _keep(self, captures: Sequence[Captured], *, cycles: bool) -> None:
+        try:
+            await self._append(captures, cycles=cycles)
+        finally:
+            self.begun.set()
+
+    async def _append(self, captures: Sequence[Captured], *, cycles: bool) -> None:
         rows: list[Row] = []
         if captures := [*self._records, *captures]:
             assert self._last is not None  # whoever captures was started after a commit

@@ -1,65 +1,131 @@
-"""One job as one file: a line of JSON for the job, and one for each row and each letter; the digests included."""
+"""One job as one file: a line of JSON for the job, and one for each row and each letter.
 
-__all__ = ["export_job", "import_job"]
+The rows bring their digests along, so that a job is the same in every store; the first line has a digest of all lines
+after it. It is no signature: who can write the file can make it anew.
+"""
+
+__all__ = ["JobFile", "export_job", "import_job", "read_job"]
 
 import json
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from itertools import pairwise
+from math import inf
+from typing import Any, NamedTuple
 
-from converge.archive.audit import faults_of
+from converge.archive.audit import Fault, faults_of
 from converge.chain import StoredRow
 from converge.errors import JobFileInvalid
 from converge.ports import Letter, Store
+from converge.snapshot import FORM as ROW_FORM
 
 _FORM = 1  # of the file
 
 
-async def export_job(store: Store, job_id: str) -> AsyncIterator[str]:
-    """Iterate over the lines of a job's file. Raises JobUnknown."""
+class JobFile(NamedTuple):
+    """What a file holds: a job's rows, the header first, and the letters to it."""
+
+    job_id: str
+    rows: Sequence[StoredRow]
+    letters: Sequence[Letter]
+
+
+async def export_job(store: Store, job_id: str) -> list[str]:
+    """Return the lines of a job's file. Raises JobUnknown."""
     rows, letters = await store.rows(job_id), await store.letters(job_id, 0)
-    yield _line({"converge": "job", "form": _FORM, "job_id": job_id, "rows": len(rows), "letters": len(letters)})
-    for row in rows:
-        yield _line(row)
-    for letter in letters:
-        yield _line(letter)
+    lines = [_line(record) for record in (*rows, *letters)]
+    counts = {"rows": len(rows), "letters": len(letters), "digest": _digest(lines)}
+    return [_line({"converge": "job", "form": _FORM, "job_id": job_id, **counts}), *lines]
 
 
-async def import_job(store: Store, lines: Iterable[str], path: str) -> str:
-    """Add the job that the lines of a file hold and return its id. `path` is what to call the file.
+def read_job(lines: Iterable[str], path: str) -> JobFile:
+    """Return the job that the lines of a file hold; `path` is what to call the file.
 
-    Raises JobFileInvalid for what is not whole and as it was exported, and JobExists.
+    Raises JobFileInvalid for what is not whole and as it was exported, and for what a newer version wrote.
     """
-    job_id, rows, letters = _read(lines, path)
-    if faults := faults_of(job_id, rows):
-        raise JobFileInvalid(path, f"row {faults[0].number}: {faults[0].text}")
-    await store.adopt(job_id, rows)
-    for letter in letters:  # in order, so that they get the numbers they had
-        await store.give(job_id, letter.at, letter.body)
-    return job_id
+    first, *others = lines or [""]
+    head = _head(first, path)
+    if len(others) != head["rows"] + head["letters"]:
+        reason = f"it was cut or added to: after the first line there are {len(others):,} lines and not the "
+        raise JobFileInvalid(path, f"{reason}{head['rows'] + head['letters']:,} that it had")
+    found = [_parsed(number, line, path) for number, line in enumerate(others, start=2)]
+    rows = [_record(StoredRow, _ROW, number, record, path) for number, record in found[: head["rows"]]]
+    letters = [_record(Letter, _LETTER, number, record, path) for number, record in found[head["rows"] :]]
+    for fault in (*_misplaced(rows), *faults_of(head["job_id"], rows), *_unreadable(rows)):
+        raise JobFileInvalid(path, f"row {fault.number}: {fault.text}")
+    if _digest(others) != head["digest"] or [letter.number for letter in letters] != [*range(1, len(letters) + 1)]:
+        raise JobFileInvalid(path, "its lines are not those that were exported: it was edited")
+    return JobFile(head["job_id"], rows, letters)
 
 
-def _read(lines: Iterable[str], path: str) -> tuple[str, list[StoredRow], list[Letter]]:
-    numbered = enumerate(lines, start=1)
-    head = _parsed(*next(numbered, (1, "")), path)
+async def import_job(store: Store, job: JobFile) -> None:
+    """Add a job that was exported, all of it or nothing. Raises JobExists."""
+    await store.adopt(job.job_id, job.rows)
+    try:
+        for letter in job.letters:  # in order, so that they get the numbers they had
+            await store.give(job.job_id, letter.at, letter.body)
+    except BaseException:
+        await store.remove(job.job_id, inf)  # nobody can have begun to run it: whatever lease there is has ended
+        raise
+
+
+_HEAD = {"job_id": str, "rows": int, "letters": int, "digest": str}
+_ROW = (int, int | None, float | int, int, int, str | None, int, str, str)
+_LETTER = (int, float | int, str)
+
+
+def _head(line: str, path: str) -> dict[str, Any]:
+    try:
+        head = json.loads(line)
+    except (ValueError, RecursionError):
+        head = None
     if not isinstance(head, dict) or head.get("converge") != "job":
-        raise JobFileInvalid(path, "it does not begin as a job's file does: export one with `converge export`")
+        raise JobFileInvalid(path, "it does not begin as a job's file does: make one with `converge export`")
     if head.get("form") != _FORM:
-        raise JobFileInvalid(path, f"form {head.get('form')} of files is not form {_FORM}: upgrade converge-runtime")
-    found = [_parsed(number, line, path) for number, line in numbered]
-    if len(found) != head["rows"] + head["letters"]:
-        raise JobFileInvalid(path, f"{len(found) + 1} lines are not the {head['rows'] + head['letters'] + 1} it had")
-    try:
-        rows = [StoredRow(*row) for row in found[: head["rows"]]]
-        return head["job_id"], rows, [Letter(*letter) for letter in found[head["rows"] :]]
-    except TypeError as error:
-        raise JobFileInvalid(path, f"a line holds no row: {error}") from error
+        reason = f"it has form {head.get('form')!r} and this version of Converge reads form {_FORM}"
+        raise JobFileInvalid(path, f"{reason}: upgrade converge-runtime, or export the job again")
+    if any(type(head.get(name)) is not sort for name, sort in _HEAD.items()) or head["rows"] < 1:
+        raise JobFileInvalid(path, "its first line was edited: export the job again")
+    return head
 
 
-def _parsed(number: int, line: str, path: str) -> Any:
+def _parsed(number: int, line: str, path: str) -> tuple[int, Any]:
     try:
-        return json.loads(line)
-    except ValueError as error:
-        raise JobFileInvalid(path, f"line {number} is not JSON: {error}") from error
+        return number, json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise JobFileInvalid(path, f"line {number} is not JSON: it was cut or edited") from error
+
+
+def _record(cls: type[Any], sorts: Sequence[Any], number: int, record: Any, path: str) -> Any:
+    fits = isinstance(record, list) and len(record) == len(sorts)
+    if not fits or not all(isinstance(value, sort) for value, sort in zip(record, sorts, strict=True)):
+        raise JobFileInvalid(path, f"line {number} holds no {'row' if cls is StoredRow else 'letter'}: it was edited")
+    return cls(*record)
+
+
+def _misplaced(rows: Sequence[StoredRow]) -> Iterator[Fault]:
+    for before, row in pairwise(rows):
+        if row.number <= before.number:
+            yield Fault(row.number, f"it comes after row {before.number}")
+
+
+def _unreadable(rows: Sequence[StoredRow]) -> Iterator[Fault]:
+    """Say what this version could not read, though it is as it was written."""
+    for row in rows:
+        try:
+            body = json.loads(row.body)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            yield Fault(row.number, "it is not a JSON object")
+        elif row.number and not (isinstance(body.get("form"), int) and body["form"] <= ROW_FORM):
+            reason = f"it has form {body.get('form')!r} and this version of Converge reads up to form {ROW_FORM}"
+            yield Fault(row.number, f"{reason}: upgrade converge-runtime")
+
+
+def _digest(lines: Iterable[str]) -> str:
+    text = "".join(line.rstrip("\r\n") + "\n" for line in lines)
+    return blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 def _line(value: object) -> str:

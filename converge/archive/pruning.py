@@ -5,16 +5,16 @@ __all__ = ["prune"]
 from contextlib import suppress
 
 from converge.errors import JobLeased
-from converge.ports import Store
+from converge.ports import JobSummary, Store
 
 
 async def prune(
     store: Store, seconds: float, now: float, *, unfinished: bool = False, only_name: bool = False
-) -> list[str]:
-    """Delete the jobs of a store in which nothing has happened for so many seconds; return their ids, in its order.
+) -> list[JobSummary]:
+    """Delete the jobs of a store in which nothing has happened for so many seconds; return them, in its order.
 
-    Those that have not stopped are kept unless `unfinished`, and one that somebody runs is never touched. `only_name`
-    deletes nothing.
+    A letter to a job is something that happened. Those that have not stopped are kept unless `unfinished`, and one
+    that somebody runs is never touched. `only_name` deletes nothing.
     """
     gone = []
     for job in await store.jobs():
@@ -22,8 +22,10 @@ async def prune(
             continue
         if job.lease is not None and job.lease.expires >= now:
             continue
+        if any(now - letter.at < seconds for letter in await store.letters(job.job_id, 0)):
+            continue
         with suppress(JobLeased):  # taken in this very moment
             if not only_name:
                 await store.remove(job.job_id, now)
-            gone.append(job.job_id)
+            gone.append(job)
     return gone

@@ -30,16 +30,32 @@ class Moment(NamedTuple):
 
 async def timeline(store: Store, job_id: str) -> list[Moment]:
     """Return the moments of a job of an open store. Raises JobUnknown."""
-    _, *rows = await store.rows(job_id)
-    return [_moment(row) for row in rows]
+    return [_moment(row) for row in await store.rows(job_id) if row.number]
 
 
 def _moment(row: StoredRow) -> Moment:
-    size, what = len(row.body.encode()), _what(from_json(row.body))
+    size, what = len(row.body.encode(errors="surrogateescape")), _what(_read(row.body))
     return Moment(row.number, row.cycle, row.at, row.round, row.facts, row.stop, row.epoch, size, what)
 
 
-def _what(row: Mapping[str, Any]) -> str:
+def _read(body: str) -> Mapping[str, Any] | None:
+    try:
+        row = from_json(body)
+    except (TypeError, ValueError):  # the former for what is no text at all
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _what(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "unreadable: it is not a JSON object"
+    try:
+        return _told(row)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return f"a row of another form, {row.get('form')!r}"
+
+
+def _told(row: Mapping[str, Any]) -> str:
     said = []
     if "origin" in row:
         job_id, cycle = row["origin"]

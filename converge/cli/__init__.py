@@ -1,4 +1,4 @@
-"""The command line: `converge run`, `resume`, `plan`, `jobs`, `show`, `trace`, `verify`, `doctor` and `bench`.
+"""The command line: `converge --help` lists its commands, and each has a file here.
 
 Data goes to stdout, everything else to stderr. An error that Converge foresees is one sentence and an exit code.
 """
@@ -16,12 +16,18 @@ from typing import Annotated
 import typer
 
 from converge import __version__
+from converge.cli.again import fork, restart
+from converge.cli.audit import audit
 from converge.cli.bench import bench
 from converge.cli.console import news, one_line, write_line
 from converge.cli.doctor import doctor
 from converge.cli.exit_codes import EXIT_CODES_HELP, ExitCode, code_of_error
+from converge.cli.files import export, import_
+from converge.cli.give import give
+from converge.cli.history import history
 from converge.cli.jobs import jobs
 from converge.cli.plan import plan
+from converge.cli.prune import prune
 from converge.cli.run import resume, run
 from converge.cli.show import show
 from converge.cli.trace import trace
@@ -31,11 +37,19 @@ from converge.errors import ConvergeError
 app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_enable=False)
 app.command(epilog=EXIT_CODES_HELP)(run)
 app.command(epilog=EXIT_CODES_HELP)(resume)
+app.command(epilog=EXIT_CODES_HELP)(restart)
+app.command(epilog=EXIT_CODES_HELP)(fork)
+app.command()(give)
 app.command()(plan)
 app.command()(jobs)
 app.command()(show)
 app.command()(trace)
+app.command()(history)
 app.command(epilog=EXIT_CODES_HELP)(verify)
+app.command(epilog=EXIT_CODES_HELP)(audit)
+app.command()(export)
+app.command("import")(import_)
+app.command()(prune)
 app.command()(doctor)
 app.command()(bench)
 

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 _MEANINGS = {
     ExitCode.FIXED_POINT: "fixed point: the answer stands",
-    ExitCode.DEFECT: "a defect: of Converge itself, or one that `verify` found",
+    ExitCode.DEFECT: "a defect: of Converge itself, or one that `verify` or `audit` found",
     ExitCode.BAD_INPUT: "bad usage, input, agent or kind",
     ExitCode.BUDGET: "the budget is spent",
     ExitCode.AGENT_FAILED: "a required agent still fails",

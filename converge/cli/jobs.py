@@ -1,6 +1,6 @@
 """`converge jobs`: what a store holds, one line per job."""
 
-__all__ = ["jobs"]
+__all__ = ["ago", "jobs"]
 
 import time
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def _rows(found: Sequence[JobSummary]) -> list[list[Part]]:
     for job in found:
         state = _state(job)
         stop = (state, _STYLES.get(state, "yellow"))
-        numbers = f"{job.round:,}", f"{job.facts:,}", _ago(time.time() - job.updated)
+        numbers = f"{job.round:,}", f"{job.facts:,}", ago(time.time() - job.updated)
         rows.append([one_line(job.job_id), stop, *numbers, one_line(job.objective)])
     return rows
 
@@ -77,7 +77,8 @@ _STYLES = {"fixed_point": "green", "running": "cyan", "interrupted": "dim"}
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
+    """Return how long ago something was, in the largest unit that fits."""
     for unit, length in _UNITS:
         if (count := int(seconds // length)) > 0:
             return f"{count:,} {unit}{'' if count == 1 else 's'} ago"

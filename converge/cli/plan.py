@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from converge.cli.console import AsJson, data, write_json, write_line
-from converge.cli.run import TargetName
+from converge.cli.follow import TargetName
 from converge.cli.target import load_target
 from converge.cli.usage import OptionInvalid
 

@@ -5,7 +5,6 @@ __all__ = ["show"]
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 import anyio
@@ -26,8 +25,8 @@ from converge.cli.console import (
 )
 from converge.cli.outcome import spent
 from converge.cli.place import DEFAULT_STORE, StoreAddress
-from converge.cli.stored import StoredFact, facts_of, last_stop, load_job
-from converge.cli.usage import OptionInvalid
+from converge.cli.raw import show_raw
+from converge.cli.stored import Cycle, StoredFact, facts_of, last_stop, load_job, unknown_kind
 from converge.snapshot import Snapshot
 
 
@@ -35,23 +34,36 @@ def show(
     job: JobId,
     kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Only the facts of one kind.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every fact, however many a kind has.")] = False,
+    cycle: Cycle = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The facts as they lie in the store, one a line, readable or not.")
+    ] = False,
     store: StoreAddress = DEFAULT_STORE,
     as_json: AsJson = False,
-) -> None:
+) -> int | None:
     """Show the facts of a job by kind, what holds and what no longer does, its stop reason and its spend.
 
     A line says how the fact stands, who states it in which round, and its content.
+
+    With --raw, a line is the cycle that added the fact, its id and its content; with --json it is an object.
+
+    Nothing is checked then: rows that hold no facts one could show are named, and the exit code is 1.
+
+    Example: converge show job-1f2e3d4c --cycle 3 --kind Risk
     """
-    snapshot = anyio.run(load_job, store, job)
+    if raw:
+        return show_raw(store, job, cycle, kind, everything=everything, as_json=as_json)
+    snapshot = anyio.run(load_job, store, job, cycle)
     facts = list(facts_of(snapshot.context))
     if kind is not None:
         facts = _only(kind, facts)
     if as_json:
         write_json(_told(snapshot, store, facts))
-        return
+        return None
     console = data()
-    _show_head(console, snapshot)
+    _show_head(console, snapshot, cycle)
     _show_facts(console, facts, None if everything or kind else _SHOWN)
+    return None
 
 
 _SHOWN = 10  # facts of one kind
@@ -60,12 +72,10 @@ _ORDER = tuple(_STYLES)  # what holds comes first
 
 
 def _only(kind: str, facts: Sequence[StoredFact]) -> list[StoredFact]:
-    kinds = sorted({fact.kind for fact in facts})
-    if kind not in kinds:
-        near = get_close_matches(kind, kinds, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(kinds) or 'no facts at all'}"
-        raise OptionInvalid("--kind", f"the job has no fact of kind {kind!r}: {hint}")
-    return [fact for fact in facts if fact.kind == kind]
+    found = [fact for fact in facts if fact.kind == kind]
+    if not found:
+        raise unknown_kind(kind, (fact.kind for fact in facts))
+    return found
 
 
 def _told(snapshot: Snapshot, store: str, facts: Sequence[StoredFact]) -> dict[str, Any]:
@@ -88,11 +98,12 @@ def _told(snapshot: Snapshot, store: str, facts: Sequence[StoredFact]) -> dict[s
     }
 
 
-def _show_head(console: Console, snapshot: Snapshot) -> None:
+def _show_head(console: Console, snapshot: Snapshot, cycle: int | None) -> None:
     stop = last_stop(snapshot.trace)
     write_line(console, (snapshot.job_id, "bold"), "  ", one_line(snapshot.context.intent.objective))
     style = "green" if stop and stop.reason == "fixed_point" else "yellow"
-    write_line(console, (one_line(stop.text) if stop else "unfinished: it runs, or can be resumed", style))
+    unfinished = "unfinished: it runs, or can be resumed" if cycle is None else f"as it stood at cycle {cycle}"
+    write_line(console, (one_line(stop.text) if stop else unfinished, style))
     write_line(console, (f"{spent(snapshot.spend)}; {counted(snapshot.cycles, 'cycle')}", "dim"))
 
 

@@ -1,19 +1,24 @@
 """A job as a store keeps it, read without the classes of its kinds: every fact is plain JSON."""
 
-__all__ = ["StoredFact", "facts_of", "last_stop", "load_job"]
+__all__ = ["Cycle", "StoredFact", "facts_of", "last_stop", "load_job", "unknown_kind"]
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Annotated, Any, NamedTuple
 
+import typer
 from pydantic_core import from_json
 
 from converge.cli.place import reading
+from converge.cli.usage import OptionInvalid
 from converge.context import Context
 from converge.fact import Fact, Failure, Invalidation, Violation, id_of, identified, kind_of
 from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.restore import restore
 from converge.snapshot import Snapshot
 from converge.trace import JobStopped, Trace
+
+Cycle = Annotated[int | None, typer.Option("--cycle", metavar="N", help="The job as it stood when cycle N was done.")]
 
 
 class StoredFact(NamedTuple):
@@ -30,10 +35,13 @@ class StoredFact(NamedTuple):
     fact: dict[str, Any]
 
 
-async def load_job(address: str, job_id: str) -> Snapshot:
-    """Return a job of the store at an address. Raises JobUnknown, or an OperatorError of the store."""
+async def load_job(address: str, job_id: str, cycle: int | None = None) -> Snapshot:
+    """Return a job of the store at an address, or what it was when `cycle` was complete.
+
+    Raises JobUnknown, CycleUnknown, or an OperatorError of the store.
+    """
     async with reading(address) as store:
-        return restore(await store.load(job_id), None)
+        return restore(await store.load(job_id, cycle), None)
 
 
 def facts_of(context: Context) -> Iterator[StoredFact]:
@@ -50,6 +58,14 @@ def last_stop(trace: Trace) -> JobStopped | None:
     """Return how the job stopped; None while it runs, and where it was interrupted."""
     last = trace[-1] if trace else None
     return last if isinstance(last, JobStopped) else None
+
+
+def unknown_kind(kind: str, kinds: Iterable[str]) -> OptionInvalid:
+    """Return the error for a kind that none of a job's facts has."""
+    known = sorted({*kinds})
+    near = get_close_matches(kind, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known) or 'no facts at all'}"
+    return OptionInvalid("--kind", f"the job has no fact of kind {kind!r}: {hint}")
 
 
 _LABELS = {LIVE: "live", DEAD: "dead", DISPUTED: "disputed"}

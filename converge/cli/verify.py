@@ -18,8 +18,8 @@ from converge.checking.finding import Finding
 from converge.checking.verify import Report
 from converge.cli.console import AsJson, JobId, counted, data, one_line, write_json, write_line
 from converge.cli.exit_codes import ExitCode
+from converge.cli.follow import TargetName
 from converge.cli.place import DEFAULT_STORE, StoreAddress, existing_store
-from converge.cli.run import TargetName
 from converge.cli.target import load_target
 from converge.errors import TargetInvalid
 

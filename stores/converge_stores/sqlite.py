@@ -183,8 +183,7 @@ class SQLiteStore:
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
-        columns = ", ".join(JobSummary._fields[:-1])
-        found = await self._fetch(f"SELECT {columns} FROM jobs ORDER BY created DESC, job_id")
+        found = await self._fetch(_JOBS)
         leases = await self._fetch(f"SELECT job_id, {_LEASE} FROM leases WHERE token IS NOT NULL")
         held = {job_id: _lease(job_id, *lease) for job_id, *lease in leases}
         return [JobSummary(*row)._replace(lease=held.get(row[0])) for row in found]
@@ -284,6 +283,8 @@ class SQLiteStore:
         """Return a new connection to the file, usable from any thread: SQLite puts the calls in turn."""
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA busy_timeout = 5000").close()
+        # What is no UTF-8 in an edited file is for an audit to find and for whoever reads the row to refuse.
+        connection.text_factory = lambda text: text.decode(errors="surrogateescape")
         return connection
 
     def _prepared(self) -> sqlite3.Connection:
@@ -324,6 +325,15 @@ class SQLiteStore:
             raise StoreUnavailable(str(self.path), advice) from error
 
 
+# The objective of one job that was edited must not hide the others, as json_extract in the view would.
+_OBJECTIVE = """
+SELECT CASE WHEN json_valid(body) THEN json_extract(body, '$.objective') END
+FROM log WHERE log.job_id = jobs.job_id AND number = 0
+"""
+_JOBS = f"""
+SELECT job_id, created, updated, coalesce(({_OBJECTIVE}), ''), cycles, round, facts, stop
+FROM jobs ORDER BY created DESC, job_id
+"""
 _LEASE = "epoch, token, host, place, process, started, expires"
 _TAKE = """
 INSERT INTO leases (job_id, epoch, token, host, place, process, started, expires) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)
