@@ -21,7 +21,16 @@ from converge.schedule import schedule_named
 from converge.snapshot import Snapshot
 from converge.stop import StopReason
 from converge.support import OUTSIDE
-from converge.trace import Activated, ActivationFailed, FactsArrived, JobResumed, JobStarted, JobStopped, decode_event
+from converge.trace import (
+    Activated,
+    ActivationFailed,
+    FactsArrived,
+    JobResumed,
+    JobStarted,
+    JobStopped,
+    Warned,
+    decode_event,
+)
 from converge.wiring import STATED, Wiring
 
 # The stops after which nothing is unread: all but those that cut a job short.
@@ -30,6 +39,17 @@ AT_REST = frozenset(
 )
 _STATED = frozenset(kind_of(cls).label for cls in STATED) - {"Invalidation"}  # by the runtime, never from outside
 Ended = tuple[str, int]  # an agent, and the round it read
+
+
+class Arrival(NamedTuple):
+    """What a letter brought in the middle of a stretch, once the activations in `after` had been merged.
+
+    at_once: it came together with what was given before, and nobody had begun to read that yet.
+    """
+
+    facts: tuple[Fact, ...]
+    after: frozenset[Ended]
+    at_once: bool
 
 
 class Stretch(NamedTuple):
@@ -44,6 +64,7 @@ class Stretch(NamedTuple):
     completed: frozenset[Ended]
     failed: Mapping[Ended, ActivationFailed]
     rests: bool
+    letters: tuple[Arrival, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -61,7 +82,9 @@ class History(NamedTuple):
     @property
     def repeatable(self) -> bool:
         """Whether a run from the start comes to the same facts: nothing was given while what was known was timing."""
-        return all(stretch.rests or stretch.exact for stretch in self.stretches[:-1])
+        *before, last = self.stretches
+        cut = [stretch for stretch in before if stretch.letters or not stretch.rests]
+        return all(stretch.exact for stretch in (*cut, last) if stretch is not last or last.letters)
 
     @property
     def failing(self) -> frozenset[str]:
@@ -104,8 +127,7 @@ def _stretches(bodies: Sequence[str], end: Snapshot) -> Iterator[Stretch]:
                     yield current.told()
                 current = _Stretch(event.schedule, tuple(_given(row, end)), Budget(**row["budget"]))
             elif isinstance(event, FactsArrived) and current is not None:
-                yield current.told()
-                current = current.onward(tuple(_given(row, end)))
+                current.bring(tuple(_given(row, end)))
             elif current is not None:
                 current.see(event)
     if current is not None:
@@ -128,9 +150,11 @@ class _Stretch:
         self._begun = schedule, facts, budget
         self._completed: set[Ended] = set()
         self._failed: dict[Ended, ActivationFailed] = {}
-        self._rests = False
+        self._rests, self._is_unread = False, True  # whether nobody has begun to read what it was given last
+        self._letters: list[Arrival] = []
 
     def see(self, event: object) -> None:
+        self._is_unread = self._is_unread and isinstance(event, Warned)
         if isinstance(event, Activated):
             self._completed.add((event.agent, event.round))
         elif isinstance(event, ActivationFailed):
@@ -138,12 +162,13 @@ class _Stretch:
         elif isinstance(event, JobStopped):
             self._rests = event.reason in AT_REST or event.reason == StopReason.AGENT_FAILED
 
-    def onward(self, facts: tuple[Fact, ...]) -> "_Stretch":
-        """Return the stretch that follows when facts come in the middle."""
-        return _Stretch(self._begun[0], facts, self._begun[2])
+    def bring(self, facts: tuple[Fact, ...]) -> None:
+        self._letters.append(Arrival(facts, frozenset({*self._completed, *self._failed}), self._is_unread))
+        self._is_unread = True
 
     def told(self) -> Stretch:
-        return Stretch(*self._begun, frozenset(self._completed), self._failed, self._rests)
+        ended = frozenset(self._completed), self._failed
+        return Stretch(*self._begun, *ended, self._rests, tuple(self._letters))
 
 
 def _given(row: Mapping[str, Any], end: Snapshot) -> Iterator[Fact]:

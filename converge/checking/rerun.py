@@ -8,10 +8,11 @@
 __all__ = ["rerun"]
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from converge.checking.history import History, Stretch
+from converge.checking.history import Arrival, History, Stretch
 from converge.checking.performing import Bench, Perform, Recorded, performing
 from converge.checking.trial import Act, Rerun, Starving, Trial, TrialMachine, singles
 from converge.checking.watched import Watched
@@ -67,6 +68,8 @@ class _Driver:
         self._acts: list[Act] = []
         self._commits = 0
         self._bodies: list[str] = []
+        self._letters: deque[Arrival] = deque()  # that are yet to come in the stretch being played
+        self._read = 0  # the last letter before that stretch
         self.given_up = False
 
     def told(self) -> Rerun:
@@ -78,15 +81,30 @@ class _Driver:
         """Run one stretch to its end, or to where it was cut short."""
         if self._machine is None:
             self._machine = self._built(self._beginning(), stretch)
-            self._machine.start(stretch.facts, 0.0)
+            self._machine.start(stretch.facts, 0.0, ahead=True)
         else:
             self._machine = self._built(self._position(self._machine), stretch)
-            self._machine.resume(stretch.facts, 0.0)
+            self._machine.resume(stretch.facts, 0.0, letters=bool(stretch.letters))
+        self._letters, self._read = deque(stretch.letters), self._machine.job.letter
+        self._bring_at_once()
         open_: list[_Step] = []
-        while not self.given_up and self._machine.stop is None:
-            self._command(open_, stretch)
+        while not self.given_up and (self._machine.stop is None or self._letters):
+            if self._machine.stop is None:
+                self._command(open_, stretch)
             if open_:
                 await self._step(open_, stretch)
+            elif self._letters:
+                self._bring()
+
+    def _bring(self) -> None:
+        """Have the next letter arrive, and those that came with it."""
+        assert self._machine is not None
+        self._machine.arrive(self._machine.job.letter + 1, self._letters.popleft().facts, 0.0)
+        self._bring_at_once()
+
+    def _bring_at_once(self) -> None:
+        if self._letters and self._letters[0].at_once:
+            self._bring()
 
     # --- machines -----------------------------------------------------------------------------------------------
 
@@ -140,7 +158,8 @@ class _Driver:
         snapshot = restore(stored, self._bench.wiring.kinds)
         snapshot.captures = self._captures
         machine = self._built(snapshot, stretch)
-        machine.resume((), 0.0)
+        self._letters = deque(stretch.letters[machine.job.letter - self._read :])  # those that came are in the rows
+        machine.resume((), 0.0, letters=bool(self._letters))
         return machine
 
     # --- activations --------------------------------------------------------------------------------------------
@@ -149,6 +168,9 @@ class _Driver:
         """Perform one activation, or merge one more part of what it emitted."""
         assert self._machine is not None
         step = self._chosen(open_, stretch)
+        if step is None and self._letters:
+            self._bring()
+            return
         if step is None:
             self._machine.interrupt(StopReason.CANCELLED)  # the job did not come to these before it was cut short
             open_.clear()
@@ -177,9 +199,13 @@ class _Driver:
         return next(first, steps[0])
 
     def _may_end(self, activation: Activation, stretch: Stretch) -> bool:
-        if stretch.rests or not stretch.exact or self._trial.stream:
-            return True
         ended = activation.agent.name, activation.view.round
+        if not stretch.exact or self._trial.stream:
+            return True
+        if self._letters:  # who was still at work when a letter came is to be so again
+            return ended in self._letters[0].after
+        if stretch.rests:
+            return True
         return ended in stretch.completed or ended in stretch.failed
 
     async def _ended(self, activation: Activation, stretch: Stretch) -> Done:

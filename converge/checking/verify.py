@@ -157,7 +157,9 @@ class _Check:
             return "capture" if isinstance(run.broken.error, CaptureMissing) else "failure"
         if run.stop is None or run.stop.reason is StopReason.BUDGET or run.stop.unread:
             return "end"
-        compared = _DIGESTS if self._exact and not run.trial.stream else _DIGESTS[:2]
+        compared: tuple[str, ...] = _DIGESTS if self._exact and not run.trial.stream else _DIGESTS[:2]
+        if run.trial.crash and any(stretch.letters for stretch in self._job.stretches):
+            compared = ("live_digest",)  # who was at work when a letter came begins again with it
         known = {name: getattr(run.view, name)() for name in compared if name in self._expected}
         differing = next((name for name, found in known.items() if found != self._expected[name]), None)
         return "end" if differing is None and not self._ends_alike(run.stop) else differing

@@ -81,7 +81,10 @@ class SQLiteStore:
             with anyio.CancelScope(shield=True):  # a connection that was begun must be there to be closed
                 # Connected before aiosqlite has a thread: it does not end that after a connector that fails.
                 self._direct = direct = await anyio.to_thread.run_sync(self._prepared)
-                self._connection = await aiosqlite.Connection(lambda: direct, 64)
+                connection = aiosqlite.Connection(lambda: direct, 64)
+                if (thread := getattr(connection, "_thread", None)) is not None:
+                    thread.daemon = True  # one that nobody closes must not keep the interpreter from ending
+                self._connection = await connection
 
     async def close(self) -> None:
         """Close the connection; one left open would keep the interpreter from ending."""
