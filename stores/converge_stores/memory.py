@@ -76,8 +76,8 @@ class MemoryStore:
         if not self._holds(lease):
             raise LeaseLost(header.job_id, lease.epoch)
         self._make_room()
-        self._jobs[header.job_id] = _Job(header)
-        await self.append(lease, 0, rows)
+        job = self._jobs[header.job_id] = _Job(header)
+        job.add(rows, lease.epoch)
 
     async def append(self, lease: Lease, after: int, rows: Sequence[Row]) -> int:
         """Add rows, all or none."""
@@ -86,9 +86,7 @@ class MemoryStore:
             raise LeaseLost(lease.job_id, lease.epoch)
         if after != len(job.rows):
             raise StoreConflict(lease.job_id, after + 1)
-        for row in rows:
-            row.lighten()
-            job.rows.append((row, lease.epoch))
+        job.add(rows, lease.epoch)
         return len(job.letters)
 
     async def adopt(self, job_id: str, rows: Sequence[StoredRow]) -> None:
@@ -177,6 +175,12 @@ class _Job:
     rows: list[tuple[Row, int]] = dataclasses.field(default_factory=list)
     letters: list[Letter] = dataclasses.field(default_factory=list)
     is_anchored: bool = False
+
+    def add(self, rows: Iterable[Row], epoch: int) -> None:
+        """Add rows that were written under one lease."""
+        for row in rows:
+            row.lighten()
+            self.rows.append((row, epoch))
 
     def encode(self) -> None:
         """Keep the text of every row, and not what it was made of."""
