@@ -62,14 +62,16 @@ def normalized(value: Any) -> Any:
             return value
 
 
-def _rewrite(node: Any, seen: Counter[str]) -> Any:
+def _rewrite(node: Any, seen: Counter[str], classes: int = 0) -> Any:
+    """Return a schema with the rules added; `classes` counts those it stands within."""
     if isinstance(node, list):
-        return [_rewrite(item, seen) for item in node]
+        return [_rewrite(item, seen, classes) for item in node]
     if not isinstance(node, dict) or node.get("serialization_exclude"):
         return node
     shape = node.get("type")
     node = {**_UNDECLARED.get(str(shape), {}), **node}
-    rewritten = {key: _rewrite(item, seen) for key, item in node.items() if key != "metadata"}
+    within = classes + (shape in _CLASSES)
+    rewritten = {key: _rewrite(item, seen, within) for key, item in node.items() if key != "metadata"}
     if not isinstance(shape, str):
         return rewritten
     seen[shape] += 1
@@ -77,9 +79,9 @@ def _rewrite(node: Any, seen: Counter[str]) -> Any:
         rewritten["fields"] = sorted(rewritten["fields"], key=lambda field: str(field["name"]))
     elif shape == "dataclass":
         rewritten["fields"] = sorted(rewritten["fields"])
-    if shape in _RULES and "serialization" not in rewritten:
-        rule = core_schema.wrap_serializer_function_ser_schema(_RULES[shape], when_used="json")
-        rewritten["serialization"] = rule
+    rule = _finite if shape == "float" and classes > 1 else _RULES.get(shape)  # a fact's own floats are validated so
+    if rule is not None and "serialization" not in rewritten:
+        rewritten["serialization"] = core_schema.wrap_serializer_function_ser_schema(rule, when_used="json")
     return rewritten
 
 
@@ -125,6 +127,12 @@ def _in_utc(value: object, encode: Callable[[object], Any]) -> Any:
     return encode(_utc(value))
 
 
+def _finite(value: object, encode: Callable[[object], Any]) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value} is not a number that JSON can hold")
+    return encode(value)
+
+
 def _sorted_deep(value: object, encode: Callable[[object], Any]) -> Any:
     """Give a value of no declared type the same form as the declared ones have."""
     match value:
@@ -134,10 +142,8 @@ def _sorted_deep(value: object, encode: Callable[[object], Any]) -> Any:
             return [_sorted_deep(item, encode) for item in value]
         case dict():
             return _sorted_keys({key: _sorted_deep(item, encode) for key, item in value.items()}, encode)
-        case float() if not isfinite(value):
-            raise ValueError(f"{value} is not a number that JSON can hold")
         case _:
-            return encode(_utc(value))
+            return _finite(_utc(value), encode)
 
 
 def _utc(value: object) -> object:
@@ -157,6 +163,7 @@ _UNDECLARED: dict[str, dict[str, Any]] = {
     "set": {"items_schema": _ANY},
     "frozenset": {"items_schema": _ANY},
 }
+_CLASSES = ("dataclass", "model", "typed-dict")
 _RULES: dict[str, Callable[..., Any]] = {
     "set": _sorted_set,
     "frozenset": _sorted_set,

@@ -238,8 +238,18 @@ def test_negative_zero_in_text_is_left_alone():
     assert body_of(Risk("-0.0 degrees", 1)) == '{"name":"-0.0 degrees","severity":1}'
 
 
+class Share(BaseModel):
+    part: float | None
+
+
+class Portion(Fact):
+    share: Share
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("make", [lambda n: Numbers([n]), Anything, lambda n: Anything({"a": [n]})])
+@pytest.mark.parametrize(
+    "make", [lambda n: Numbers([n]), Anything, lambda n: Anything({"a": [n]}), lambda n: Portion(Share(part=n))]
+)
 def test_what_json_has_no_number_for_is_refused(number: float, make):
     """NaN is not equal to itself, so it could have no identity."""
     with pytest.raises(ValueError, match=r"finite|number|float"):
