@@ -16,6 +16,7 @@ import pydantic
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 import converge
