@@ -31,14 +31,26 @@ from converge.errors import (
 )
 from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
 from converge_stores.preparing import prepare
+from converge_stores.statements import (
+    COLUMNS,
+    FORGET,
+    GIVE,
+    JOBS,
+    LEASE,
+    PLACES,
+    RELEASE,
+    RENEW,
+    TAKE,
+    append,
+    lease_of,
+    values_of,
+)
 
 if TYPE_CHECKING:
     import aiosqlite
 
 Level = Literal["process", "power"]
 _LEVELS = {"process": "NORMAL", "power": "FULL"}  # what `PRAGMA synchronous` is called for it
-_COLUMNS = "number, cycle, at, round, facts, stop, epoch, digest, body"
-_PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _MOST_ROWS = 500  # in one statement: SQLite takes 32,766 values
 _ADVICE = {  # what the driver says -> what it means and what to do
     "readonly": "it cannot be written (attempt to write a readonly database): make it and its folder writable",
@@ -100,7 +112,7 @@ class SQLiteStore:
 
     async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
         """Give out the lease of a job in one statement."""
-        taken = await self._write(_TAKE, (job_id, *holder, expires, now, over))
+        taken = await self._write(TAKE, (job_id, *holder, expires, now, over))
         if taken:
             return Lease(job_id, holder, taken[0][0], expires)
         lease = await self.holder(job_id, now)
@@ -114,21 +126,21 @@ class SQLiteStore:
             with self._renewing:
                 try:
                     if self._direct is not None:
-                        self._direct.execute(_RENEW, (expires, lease.job_id, lease.epoch)).close()
+                        self._direct.execute(RENEW, (expires, lease.job_id, lease.epoch)).close()
                 except sqlite3.Error as error:
                     raise StoreUnavailable(str(self.path), str(error)) from error
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back, and note number and digest of the job's last row."""
-        await self._write(_RELEASE, (lease.job_id, lease.epoch))
+        await self._write(RELEASE, (lease.job_id, lease.epoch))
         if lease.epoch == 1 and lease.job_id not in self._heads:
-            await self._write(_FORGET, (lease.job_id,))
+            await self._write(FORGET, (lease.job_id,))
 
     async def holder(self, job_id: str, now: float) -> Lease | None:
         """Return the lease of a job that somebody runs."""
-        query = f"SELECT {_LEASE} FROM leases WHERE job_id = ? AND token IS NOT NULL AND expires >= ?"
+        query = f"SELECT {LEASE} FROM leases WHERE job_id = ? AND token IS NOT NULL AND expires >= ?"
         found = await self._fetch(query, (job_id, now))
-        return _lease(job_id, *found[0]) if found else None
+        return lease_of(job_id, *found[0]) if found else None
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
@@ -154,7 +166,7 @@ class SQLiteStore:
         """Add a whole job as it was kept elsewhere, in one transaction."""
         try:
             async with self._transaction() as connection:
-                await connection.executemany(f"INSERT INTO log VALUES {_PLACES}", [(job_id, *row) for row in rows])
+                await connection.executemany(f"INSERT INTO log VALUES {PLACES}", [(job_id, *row) for row in rows])
         except sqlite3.IntegrityError as error:
             raise JobExists(job_id, str(self.path)) from error
 
@@ -174,7 +186,7 @@ class SQLiteStore:
 
     async def rows(self, job_id: str) -> Sequence[StoredRow]:
         """Return all rows of a job, the header first."""
-        rows = await self._fetch(f"SELECT {_COLUMNS} FROM log WHERE job_id = ? ORDER BY number", (job_id,))
+        rows = await self._fetch(f"SELECT {COLUMNS} FROM log WHERE job_id = ? ORDER BY number", (job_id,))
         if not rows:
             raise await self._unknown(job_id)
         return [StoredRow(*row) for row in rows]
@@ -186,9 +198,9 @@ class SQLiteStore:
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
-        found = await self._fetch(_JOBS)
-        leases = await self._fetch(f"SELECT job_id, {_LEASE} FROM leases WHERE token IS NOT NULL")
-        held = {job_id: _lease(job_id, *lease) for job_id, *lease in leases}
+        found = await self._fetch(JOBS)
+        leases = await self._fetch(f"SELECT job_id, {LEASE} FROM leases WHERE token IS NOT NULL")
+        held = {job_id: lease_of(job_id, *lease) for job_id, *lease in leases}
         return [JobSummary(*row)._replace(lease=held.get(row[0])) for row in found]
 
     async def remove(self, job_id: str, now: float) -> None:
@@ -204,7 +216,7 @@ class SQLiteStore:
 
     async def give(self, job_id: str, at: float, body: str) -> int:
         """Keep a letter to a job and return its number."""
-        kept = await self._write(_GIVE, (job_id, at, body))
+        kept = await self._write(GIVE, (job_id, at, body))
         if not kept:
             raise await self._unknown(job_id)
         return int(kept[0][0])
@@ -220,7 +232,7 @@ class SQLiteStore:
         """Add rows where the lease is the latest; return the number of the last letter."""
         self._heads.pop(lease.job_id, None)  # until it is known how this ends
         if len(rows) <= _MOST_ROWS:
-            found = await self._write(_append(len(rows)), _values(lease, rows))
+            found = await self._write(append(len(rows)), values_of(lease, rows))
         else:
             found = await self._insert_many(lease, rows)
         if not found:
@@ -233,7 +245,7 @@ class SQLiteStore:
         async with self._transaction() as connection:
             for start in range(0, len(rows), _MOST_ROWS):
                 part = rows[start : start + _MOST_ROWS]
-                found = list(await connection.execute_fetchall(_append(len(part)), _values(lease, part)))
+                found = list(await connection.execute_fetchall(append(len(part)), values_of(lease, part)))
         return found
 
     @asynccontextmanager
@@ -326,52 +338,3 @@ class SQLiteStore:
                 raise StoreForeign(str(self.path), "not an SQLite file") from error
             advice = next((text for said, text in _ADVICE.items() if said in str(error)), str(error))
             raise StoreUnavailable(str(self.path), advice) from error
-
-
-# The objective of one job that was edited must not hide the others, as json_extract in the view would.
-_OBJECTIVE = """
-SELECT CASE WHEN json_valid(body) THEN json_extract(body, '$.objective') END
-FROM log WHERE log.job_id = jobs.job_id AND number = 0
-"""
-_JOBS = f"""
-SELECT job_id, created, updated, coalesce(({_OBJECTIVE}), ''), cycles, round, facts, stop
-FROM jobs ORDER BY created DESC, job_id
-"""
-_LEASE = "epoch, token, host, place, process, started, expires"
-_TAKE = """
-INSERT INTO leases (job_id, epoch, token, host, place, process, started, expires) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)
-ON CONFLICT (job_id) DO UPDATE SET epoch = epoch + 1, token = excluded.token, host = excluded.host,
-    place = excluded.place, process = excluded.process, started = excluded.started, expires = excluded.expires
-WHERE leases.token IS NULL OR leases.expires < ?8 OR leases.token = ?9
-RETURNING epoch
-"""
-_RENEW = "UPDATE leases SET expires = ? WHERE job_id = ? AND epoch = ? AND token IS NOT NULL"
-_RELEASE = """
-UPDATE leases SET token = NULL, last_number = coalesce((SELECT max(number) FROM log WHERE job_id = ?1), 0),
-    last_digest = coalesce((SELECT digest FROM log WHERE job_id = ?1 ORDER BY number DESC LIMIT 1), '')
-WHERE job_id = ?1 AND epoch = ?2
-"""
-_FORGET = "DELETE FROM leases WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM log WHERE job_id = ?1)"
-_GIVE = """
-INSERT INTO letters (job_id, number, at, body)
-SELECT ?1, (SELECT coalesce(max(number), 0) + 1 FROM letters WHERE job_id = ?1), ?2, ?3
-WHERE EXISTS (SELECT 1 FROM log WHERE job_id = ?1)
-RETURNING number
-"""
-
-
-def _append(rows: int) -> str:
-    return f"""
-INSERT INTO log (job_id, {_COLUMNS}) SELECT * FROM (VALUES {", ".join([_PLACES] * rows)})
-WHERE EXISTS (SELECT 1 FROM leases WHERE job_id = ? AND epoch = ?)
-RETURNING (SELECT coalesce(max(letters.number), 0) FROM letters WHERE letters.job_id = log.job_id)
-"""
-
-
-def _values(lease: Lease, rows: Iterable[StoredRow]) -> tuple[Any, ...]:
-    return (*(value for row in rows for value in (lease.job_id, *row)), lease.job_id, lease.epoch)
-
-
-def _lease(job_id: str, epoch: int, *rest: Any) -> Lease:
-    *holder, expires = rest
-    return Lease(job_id, Holder(*holder), epoch, expires)

@@ -1,0 +1,75 @@
+"""The statements of the SQLite store: each does one thing whole, guarded by the lease where it must be."""
+
+__all__ = [
+    "COLUMNS",
+    "FORGET",
+    "GIVE",
+    "JOBS",
+    "LEASE",
+    "PLACES",
+    "RELEASE",
+    "RENEW",
+    "TAKE",
+    "append",
+    "lease_of",
+    "values_of",
+]
+
+from collections.abc import Iterable
+from typing import Any
+
+from converge.chain import StoredRow
+from converge.ports import Holder, Lease
+
+COLUMNS = "number, cycle, at, round, facts, stop, epoch, digest, body"
+PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# The objective of one job that was edited must not hide the others, as json_extract in the view would.
+_OBJECTIVE = """
+SELECT CASE WHEN json_valid(body) THEN json_extract(body, '$.objective') END
+FROM log WHERE log.job_id = jobs.job_id AND number = 0
+"""
+JOBS = f"""
+SELECT job_id, created, updated, coalesce(({_OBJECTIVE}), ''), cycles, round, facts, stop
+FROM jobs ORDER BY created DESC, job_id
+"""
+LEASE = "epoch, token, host, place, process, started, expires"
+TAKE = """
+INSERT INTO leases (job_id, epoch, token, host, place, process, started, expires) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)
+ON CONFLICT (job_id) DO UPDATE SET epoch = epoch + 1, token = excluded.token, host = excluded.host,
+    place = excluded.place, process = excluded.process, started = excluded.started, expires = excluded.expires
+WHERE leases.token IS NULL OR leases.expires < ?8 OR leases.token = ?9
+RETURNING epoch
+"""
+RENEW = "UPDATE leases SET expires = ? WHERE job_id = ? AND epoch = ? AND token IS NOT NULL"
+RELEASE = """
+UPDATE leases SET token = NULL, last_number = coalesce((SELECT max(number) FROM log WHERE job_id = ?1), 0),
+    last_digest = coalesce((SELECT digest FROM log WHERE job_id = ?1 ORDER BY number DESC LIMIT 1), '')
+WHERE job_id = ?1 AND epoch = ?2
+"""
+FORGET = "DELETE FROM leases WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM log WHERE job_id = ?1)"
+GIVE = """
+INSERT INTO letters (job_id, number, at, body)
+SELECT ?1, (SELECT coalesce(max(number), 0) + 1 FROM letters WHERE job_id = ?1), ?2, ?3
+WHERE EXISTS (SELECT 1 FROM log WHERE job_id = ?1)
+RETURNING number
+"""
+
+
+def append(rows: int) -> str:
+    """Return the statement that adds so many rows under a job's latest lease, and tells the last letter's number."""
+    return f"""
+INSERT INTO log (job_id, {COLUMNS}) SELECT * FROM (VALUES {", ".join([PLACES] * rows)})
+WHERE EXISTS (SELECT 1 FROM leases WHERE job_id = ? AND epoch = ?)
+RETURNING (SELECT coalesce(max(letters.number), 0) FROM letters WHERE letters.job_id = log.job_id)
+"""
+
+
+def values_of(lease: Lease, rows: Iterable[StoredRow]) -> tuple[Any, ...]:
+    """Return the values that `append` takes."""
+    return (*(value for row in rows for value in (lease.job_id, *row)), lease.job_id, lease.epoch)
+
+
+def lease_of(job_id: str, epoch: int, *rest: Any) -> Lease:
+    """Return the lease that the columns LEASE describe."""
+    *holder, expires = rest
+    return Lease(job_id, Holder(*holder), epoch, expires)
