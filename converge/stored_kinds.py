@@ -7,7 +7,7 @@ __all__ = ["BUILT_IN", "STATED", "StoredKinds"]
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import new_class
 from typing import Any
 
@@ -131,6 +131,7 @@ def _split(label: str) -> tuple[str, int]:
     return name, int(version or 1)
 
 
+@lru_cache(maxsize=1_000)  # a class costs a thousand times what reading a fact does
 def _plain_kind(label: str) -> Kind:
     name, version = _split(label)
     options = {"name": name, "version": version, "policy": "many"}
