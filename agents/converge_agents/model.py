@@ -1,0 +1,261 @@
+"""The one way to ask a model server: one policy for trying again, one set of limits, one name for each failure."""
+
+__all__ = ["Model"]
+
+import asyncio
+import os
+import random as chance
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import SecretStr
+
+from converge.clock import SystemClock
+from converge.ports import Clock
+from converge_agents.answer import Answer, judged
+from converge_agents.asking import Asking, OnText
+from converge_agents.dialect import RUNGS, Dialect, Rung
+from converge_agents.errors import (
+    AnswerInvalid,
+    ClientFailed,
+    DeadlinePassed,
+    KeyMissing,
+    ModelError,
+    ModelInvalid,
+    RequestRefused,
+    RequestsForbidden,
+)
+from converge_agents.forbidding import are_forbidden
+from converge_agents.limits import LONGEST_WAIT, Limits
+from converge_agents.wire import Wire, scrubbing
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncBaseTransport, Timeout
+    from openai import AsyncOpenAI
+    from tenacity import RetryCallState
+
+_MAY_COME_WHOLE = ("cut", "stalled", "corrupt", "empty")  # how an answer came, where another may come better
+_CONNECT = 5.0  # seconds; a server that is there accepts a connection at once
+_FIRST_WAIT, _LONGEST_BACK_OFF = 0.5, 30.0
+
+
+class Model:
+    """A model on a server that speaks the chat completions of OpenAI; agents that share one share its limits.
+
+    name: as the server knows it. base_url, api_key: as AsyncOpenAI takes them; a server at a `base_url` may do without
+    a key. client: an AsyncOpenAI of your own, which stays yours to close. timeout: seconds for one answer, or between
+    two pieces of a streamed one. attempts: how often one question is asked at most, while it fails in passing.
+    failures: after so many in a row the server is left alone for a while. concurrency, requests_per_minute,
+    tokens_per_minute: never more than that, of all who share the model. max_tokens, max_bytes: the size of an answer.
+    rungs: the ways to ask for JSON of a schema, best first. transport: makes an httpx2 transport for the client, for
+    proxies and the like. Whatever else is named goes into each request. Raises ModelInvalid.
+
+    A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it.
+    """
+
+    _is_real = True  # else it may be asked even where requests are forbidden
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        client: "AsyncOpenAI | None" = None,
+        transport: "Callable[[], AsyncBaseTransport] | None" = None,
+        timeout: float = 60.0,
+        attempts: int = 5,
+        concurrency: int = 32,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        max_tokens: int = 1024,
+        max_bytes: int = 1_000_000,
+        failures: int = 10,
+        rungs: Sequence[Rung] = RUNGS,
+        clock: Clock | None = None,
+        random: Callable[[], float] = chance.random,
+        **request_options: Any,
+    ) -> None:
+        counts = {"attempts": attempts, "concurrency": concurrency, "max_tokens": max_tokens, "max_bytes": max_bytes}
+        rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
+        _check(name, {**counts, **rates, "failures": failures, "timeout": timeout})
+        self.name, self.max_tokens = name, max_tokens
+        self._base_url, self._key = base_url, None if api_key is None else SecretStr(api_key)
+        self._given, self._transport, self._timeout, self._max_bytes = client, transport, timeout, max_bytes
+        self._attempts, self._concurrency, self._options = attempts, concurrency, request_options
+        self._clock, self._random = clock or SystemClock(), random
+        self._dialect = Dialect(name, rungs)
+        self._limits = Limits(
+            name,
+            self._clock,
+            random,
+            concurrency=concurrency,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            failures=failures,
+        )
+        self._wire: Wire | None = None
+        self._loop: Callable[[], object] = lambda: None
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; asked again, the model makes new ones. A client that was passed in stays open."""
+        wire, self._wire = self._wire, None
+        if wire is not None and self._given is None and self._loop() is asyncio.get_running_loop():
+            await wire.client.close()
+
+    async def ask(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        on_text: OnText | None = None,
+        deadline: float | None = None,
+    ) -> Answer:
+        """Return what the model answered, good or not: `judged` says which. Raises a ModelError where none came.
+
+        schema: a JSON schema the answer is to fit. on_text: called with each piece of text as it comes, and the number
+        of the attempt, for with another attempt the text begins anew. deadline: seconds for everything, waits included.
+        """
+        if self._is_real and are_forbidden():
+            raise RequestsForbidden(self.name)
+        self._limits.enter_loop()
+        self._connected()  # before the clock runs: the first time, the client has to be imported
+        asked = {"model": self.name, "messages": list(messages), "max_tokens": self.max_tokens, **self._options}
+        if tools:
+            asked["tools"] = list(tools)
+        ends = None if deadline is None else self._clock.elapsed() + deadline
+        asking = Asking.of(asked, schema, on_text, ends)
+        if deadline is None:
+            return await self._insistently(asking)
+        with self._clock.move_on_after(deadline):
+            return await self._insistently(asking)
+        raise asking.ended(DeadlinePassed(self.name, deadline, asking.last))
+
+    async def _insistently(self, asking: Asking) -> Answer:
+        from tenacity import AsyncRetrying
+
+        retrying = AsyncRetrying(
+            retry=_may_pass,
+            wait=self._wait,
+            stop=partial(self._is_enough, asking),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            return asking.answered(await retrying(self._attempt, asking))
+        except AnswerInvalid as broken:
+            asking.tried.pop()
+            return asking.answered(broken.answer)
+        except ModelError as failure:
+            raise asking.ended(failure) from None
+
+    async def _attempt(self, asking: Asking) -> Answer:
+        started = self._clock.elapsed()
+        try:
+            answer = await self._understood(asking)
+            return judged(answer) if answer.broken in _MAY_COME_WHOLE else answer
+        except ModelError as failure:
+            asking.failed(failure, self._clock.elapsed() - started)
+            raise
+
+    async def _understood(self, asking: Asking) -> Answer:
+        """Return an answer, after as many requests as it takes to learn how the server wants to be asked."""
+        while True:
+            spoken = self._dialect.now
+            request = self._dialect.request(spoken, asking.asked, asking.schema)
+            try:
+                async with self._limits.place(asking.worst) as place:
+                    answer = await self._connected().send(request, asking.next())
+                    place.spent = asking.spent(answer)
+            except RequestRefused as refusal:
+                self._dialect.concede(refusal, spoken)
+            else:
+                asking.rung = None if asking.schema is None else spoken.rung
+                return answer
+
+    def _wait(self, state: "RetryCallState") -> float:
+        """Return for how long the next attempt waits: as long as it was told, or ever longer; never quite as long."""
+        failure = _failure_of(state)
+        told = failure.retry_after if isinstance(failure, ModelError) else None
+        least = max(told or 0.0, self._limits.left_alone) * (1 + 0.1 * self._random())
+        back_off: float = min(_FIRST_WAIT * 2 ** (state.attempt_number - 1), _LONGEST_BACK_OFF)
+        return least if told else max(least, back_off * (0.75 + 0.5 * self._random()))
+
+    def _is_enough(self, asking: Asking, state: "RetryCallState") -> bool:
+        if state.attempt_number >= self._attempts:
+            return True
+        return asking.ends is not None and self._clock.elapsed() + state.upcoming_sleep >= asking.ends
+
+    def _connected(self) -> Wire:
+        loop = asyncio.get_running_loop()
+        if self._wire is None or self._loop() is not loop:
+            self._wire, self._loop = self._named_connect(), weakref.ref(loop)
+        return self._wire
+
+    def _named_connect(self) -> Wire:
+        try:
+            return self._connect()
+        except ModelError:
+            raise
+        except Exception as error:
+            failure = ClientFailed(self.name, f"{type(error).__name__}; check base_url= and client=")
+        raise failure  # not where the client's error is at hand: it would be our error's context
+
+    def _connect(self) -> Wire:
+        import httpx2
+
+        timeout = httpx2.Timeout(self._timeout, connect=min(_CONNECT, self._timeout))
+        client = self._own_client(timeout) if self._given is None else self._given
+        client = client.with_options(max_retries=0, timeout=timeout)
+        return Wire(self.name, client, self._clock, self._timeout, self._max_bytes, scrubbing(client.api_key))
+
+    def _own_client(self, timeout: "Timeout") -> "AsyncOpenAI":
+        from httpx2 import Limits as PoolLimits
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+        pool = DefaultAsyncHttpxClient(
+            limits=PoolLimits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency),
+            timeout=timeout,
+            transport=None if self._transport is None else self._transport(),
+        )
+        return AsyncOpenAI(api_key=self._secret(), base_url=self._base_url, http_client=pool)
+
+    def _secret(self) -> str:
+        if self._key is not None:
+            return self._key.get_secret_value()
+        known = os.environ.get("OPENAI_API_KEY")
+        if not known and not (self._base_url or os.environ.get("OPENAI_BASE_URL")):
+            raise KeyMissing(self.name)
+        return known or "none"
+
+
+def _check(model: str, options: Mapping[str, float | None]) -> None:
+    for option, value in options.items():
+        if value is not None and not value > 0:
+            raise ModelInvalid(model, f"{option}= takes a number above 0, not {value!r}")
+
+
+def _failure_of(state: "RetryCallState") -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+def _may_pass(state: "RetryCallState") -> bool:
+    failure = _failure_of(state)
+    if not isinstance(failure, ModelError):
+        return False
+    return isinstance(failure, AnswerInvalid) or (failure.passing and (failure.retry_after or 0) <= LONGEST_WAIT)
