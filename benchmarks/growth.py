@@ -6,56 +6,28 @@ Run it with `python benchmarks/growth.py` (a minute), or with `--million` for a 
 import argparse
 import asyncio
 import gc
+import sys
 import time
-import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from converge import Budget, Engine, Fact, Outcome, RootIntent, View, agent
-from converge.fact import identified, remember
-from converge.restore import restore
-from converge.stores import SQLiteStore
+sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in (".", "agents", "stores")]
+
+from converge import Engine, Outcome, RootIntent  # noqa: E402
+from converge.fact import identified  # noqa: E402
+from converge.restore import restore  # noqa: E402
+from converge.stores import SQLiteStore  # noqa: E402
+from tests.test_growth import UNBOUNDED, Step, bare, measured, see, the_only_job, walked  # noqa: E402
 
 CYCLES = (1_000, 4_000, 16_000)
-KILOBYTE = 1_000
-UNBOUNDED = Budget(rounds=10**9, facts=10**9, activations=10**9, seconds=3_600)
-
-
-class Step(Fact, policy="many"):
-    n: int
-    text: str
-
-
-class Item(Fact, policy="many"):
-    n: int
-    text: str
-
-
-class Seen(Fact, policy="many"):
-    n: int
-
-
-def steps(upto: int):
-    @agent(reads=Step, writes=Step, name="step")
-    def step(view: View):
-        return [Step(s.n + 1, f"{s.n + 1:0{KILOBYTE}}").because(s) for s in view.new(Step) if s.n < upto]
-
-    return step
-
-
-@agent(reads=Item, writes=Seen)
-def see(view: View):
-    return [Seen(item.n).because(item) for item in view.new(Item)]
 
 
 async def grow(folder: Path, cycles: int) -> None:
     path = folder / f"{cycles}.db"
     began = time.perf_counter()
-    outcome = await Engine([steps(cycles)], store=SQLiteStore(path)).run(
-        RootIntent("grow", budget=UNBOUNDED), Step(0, "")
-    )
+    outcome = await walked(path, cycles)
     seconds = time.perf_counter() - began
     assert outcome.converged
     raw = sum(len(identified(fact)[2]) for fact in outcome.context.all(Step))
@@ -75,7 +47,7 @@ def _laps(outcome: Outcome) -> list[float]:
 async def take_up(folder: Path, facts: int) -> None:
     path = folder / f"items-{facts}.db"
     engine = Engine([see], store=SQLiteStore(path))
-    given = [Item(n, f"word {n}") for n in range(facts // 2)]
+    given = [Step(n, f"word {n}") for n in range(facts // 2)]
     began = time.perf_counter()
     await engine.run(RootIntent("see", budget=UNBOUNDED), given, job_id="items")
     ran = time.perf_counter() - began
@@ -96,37 +68,22 @@ async def _resumed(path: Path) -> float:
 
 async def memory(folder: Path, facts: int) -> None:
     """Compare a restored job with its bare facts."""
-    store, kinds = SQLiteStore(folder / f"items-{facts}.db"), Engine([see]).kinds
-    await store.open()
-    stored = await store.load("items")
-    await store.close()
-    tracemalloc.start()
-    snapshot = restore(stored, kinds)
-    whole = tracemalloc.get_traced_memory()[0]
-    known = [identified(fact)[1:] for fact in snapshot.context.facts[1:]]
-    del snapshot
-    gc.collect()
-    before = tracemalloc.get_traced_memory()[0]
-    bare = [_bare(kinds, *one) for one in known]
-    alone = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    print(f"{facts:>9,} facts restored: {whole / len(bare):.0f} bytes a fact, {whole / alone:.2f} x the bare facts")
-
-
-def _bare(kinds, fact_id: str, body: bytes) -> Fact:
-    from pydantic_core import from_json
-
-    fact = kinds[fact_id.partition(":")[0]].load(from_json(body))
-    remember(fact, f"{fact_id} "[:-1])
-    return fact
+    engine = Engine([see])
+    stored = await the_only_job(SQLiteStore(folder / f"items-{facts}.db"))
+    whole, snapshot = measured(lambda: restore(stored, engine.kinds))
+    known = [(type(fact).__name__, *identified(fact)[1:]) for fact in snapshot.context.facts[1:]]
+    alone, _ = measured(lambda: [bare(engine, *one) for one in known])
+    print(
+        f"{len(known):>9,} facts restored: {whole / len(known):.0f} bytes a fact, {whole / alone:.2f} x the bare facts"
+    )
 
 
 async def large(folder: Path) -> None:
     store = SQLiteStore(folder / "large.db")
     began = time.perf_counter()
-    await Engine([see], store=store).run("see", Item(1, "x" * 1_000_000), job_id="large")
+    await Engine([see], store=store).run("see", Step(1, "x" * 1_000_000), job_id="large")
     outcome = await Engine([see], store=store).resume("large")
-    assert len(outcome.context.all(Item)[0].text) == 1_000_000
+    assert len(outcome.context.all(Step)[0].text) == 1_000_000
     print(f"a fact of 1 MB: run and resumed in {time.perf_counter() - began:.2f} s")
 
 

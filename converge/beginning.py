@@ -81,7 +81,7 @@ class Beginning(NamedTuple):
             anew=captures,
         )
         machine = self._machine(snapshot)
-        machine.start(given_to(stored, self.wiring.kinds), self.clock.now(), ahead=True)
+        machine.start(given_to(stored, self.wiring.kinds, before), self.clock.now(), ahead=True)
         for letter in await self.store.letters(job_id, snapshot.letter):
             deliver(letter, machine, self.clock.now())
         return machine, Writer(self.store, lease, self.clock, self.checkpoints, head=len(stored.bodies))

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 
@@ -27,8 +28,7 @@ _held: set[str] = set()  # tokens of this process: what it no longer holds it ha
 
 def this_process() -> Holder:
     """Return a holder for one lease of this process."""
-    process = os.getpid()
-    return Holder(token_hex(8), socket.gethostname(), _place(), process, _started(process))
+    return Holder(token_hex(8), *_itself(os.getpid()))
 
 
 def is_gone(holder: Holder) -> bool:
@@ -105,6 +105,12 @@ class Leases:
         while not ended.wait(self._seconds / 3):
             with suppress(Exception):  # the next commit says what is wrong
                 self._store.renew(tuple(self._leases.values()), self._clock.now() + self._seconds)
+
+
+@cache
+def _itself(process: int) -> tuple[str, str, int, str]:
+    """Return what a process is told by: looked up once, since every job has a lease, and none of it changes."""
+    return socket.gethostname(), _place(), process, _started(process)
 
 
 def _place() -> str:

@@ -55,12 +55,15 @@ def _named(job_id: str, number: int) -> Iterator[None]:
         raise StoredFactInvalid(job_id, f"row {number}", reason) from error
 
 
-def given_to(stored: StoredJob, kinds: Mapping[str, Kind]) -> list[Fact]:
-    """Return what a job was given from outside, at any time. Raises StoredFactInvalid."""
-    plain = restore(stored, None).context
+def given_to(stored: StoredJob, kinds: Mapping[str, Kind], plain: Snapshot | None = None) -> list[Fact]:
+    """Return what a job was given from outside, at any time; `plain` is the job as read without kinds, if it was.
+
+    Raises StoredFactInvalid.
+    """
+    context = (plain or restore(stored, None)).context
     known = StoredKinds(stored.header.job_id, kinds, partial(_contents, stored.bodies))
-    given = {support.fact: None for support in plain.supports if plain.supports.sources[support.source] == OUTSIDE}
-    facts = [plain.facts[place] for place in given]
+    given = {support.fact: None for support in context.supports if context.supports.sources[support.source] == OUTSIDE}
+    facts = [context.facts[place] for place in given]
     return [known.fact(id_of(fact), _content(fact)) for fact in facts if type(fact) not in STATED]
 
 
