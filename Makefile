@@ -2,6 +2,7 @@
 #   make demo PYTHON=/path/to/python3    makes .venv with that Python (after `make clean`, if there is one)
 #   make test OTHER_PYTHONS=             leaves the other Pythons out
 #   make nightly                         holds the laws of schedules to 2,000 jobs in 8 timings each (about an hour)
+#   make bench                           measures what the runtime costs, beside peers that it installs in .venv-peers
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 OTHER_PYTHONS ?= 3.11 3.12 3.13
@@ -17,12 +18,13 @@ LOCK := uv pip compile --quiet pyproject.toml --universal --python-version 3.11 
 # A caller's own paths must not decide what is tested.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-pythons nightly format lock clean
+.PHONY: help demo test test-pythons nightly bench bench-quick format lock clean
 
 help:
 	@echo "make demo    run a real decision job to its fixed point"
 	@echo "make test    run every check: ruff, mypy, import-linter, pytest"
 	@echo "make nightly hold the laws of schedules to twenty times as many random jobs"
+	@echo "make bench   measure what the runtime costs, beside plain code and peers (minutes; bench-quick: one)"
 	@echo "make format  let ruff mend what it can"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml (needs uv)"
 	@echo "make clean   remove every virtual environment and cache"
@@ -45,6 +47,12 @@ nightly: $(READY)
 	  tests/test_power_loss.py tests/test_disk_faults.py tests/test_kill.py tests/test_shutdown.py \
 	  tests/test_durable_machine.py
 
+bench: $(READY) .venv-peers/.ready
+	@$(BIN)/python -m benchmarks
+
+bench-quick: $(READY) .venv-peers/.ready
+	@$(BIN)/python -m benchmarks --quick
+
 # Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)
 
@@ -57,7 +65,7 @@ lock:
 	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt
 
 clean:
-	rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .venv-3.* .venv-peers benchmarks/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 
 # Prints the first candidate that runs, is new enough and can make a venv: a pyenv shim may only say "not found".
 first_of = for python in $(1); do \
@@ -90,3 +98,16 @@ $(READY): requirements/dev.txt pyproject.toml
 	&& $(BIN)/python $(PIP) --python .venv-$*/bin/python install --quiet --no-compile --require-hashes \
 	  -r requirements/runtime.txt \
 	&& touch $@
+
+# Peers need other versions than the runtime does, hence their own environment. If they cannot all be installed, each
+# is tried alone: one that is missing is named in the tables, and the others are measured.
+PEERS := benchmarks/peers/requirements.txt
+INTO_PEERS = $(BIN)/python $(PIP) --python .venv-peers/bin/python install --quiet --no-compile
+.venv-peers/.ready: $(PEERS) benchmarks/peers/constraints.txt | $(READY)
+	@echo "Making .venv-peers and installing the peers of the benchmarks; once, about a minute."
+	@$(BIN)/python -m venv --clear --without-pip .venv-peers
+	@$(INTO_PEERS) -c benchmarks/peers/constraints.txt -r $(PEERS) || \
+	sed '/^#/d' $(PEERS) | while read -r peer; do \
+	  $(INTO_PEERS) -c benchmarks/peers/constraints.txt "$$peer" || echo "$$peer cannot be installed here."; \
+	done
+	@touch $@
