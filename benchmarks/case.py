@@ -53,12 +53,16 @@ class Setting(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What came of a case: for each variant its figures of every round, None where a round was left out."""
+    """What came of a case: for each variant its figures of every round, None where a round was left out.
+
+    absent, failed: who took no part and who could not, and why. seconds: for the whole of it.
+    """
 
     case: Case
     samples: Mapping[str, Sequence[Figures | None]]
     absent: Mapping[str, str]
     failed: Mapping[str, str]
+    seconds: float
 
     def median(self, variant: str, unit: str | None = None) -> float | None:
         """Return the median of a variant's figure, by default of the case's unit."""

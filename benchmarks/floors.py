@@ -12,12 +12,10 @@ __all__ = [
     "echo",
     "facts",
     "round_trips",
-    "semi_naive",
 ]
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from math import inf
 from pathlib import Path
@@ -114,16 +112,3 @@ def commits(folder: Path, level: str, transactions: int, rows: int) -> float:
             connection.executemany("INSERT INTO log (body) VALUES (?)", [(body,)] * rows)
             connection.execute("COMMIT")
         return perf_counter() - started
-
-
-def semi_naive(edges: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Return the transitive closure: sets of pairs, joining only what is new. No ids, no provenance."""
-    successors: dict[int, list[int]] = {}
-    for a, b in edges:
-        successors.setdefault(a, []).append(b)
-    new = set(edges)
-    known = set(new)
-    while new:
-        new = {(a, c) for a, b in new for c in successors.get(b, ())} - known
-        known |= new
-    return known

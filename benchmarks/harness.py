@@ -34,7 +34,7 @@ class Noise:
 
 async def measured(case: Case, setting: Setting, noise: Noise) -> Measured:
     """Return what each variant took in each round. Who fails is named with the reason, and the others go on."""
-    rounds = (case.rounds or setting.rounds) + case.warm
+    rounds, began = (case.rounds or setting.rounds) + case.warm, perf_counter()
     samples: dict[str, list[Figures | None]] = {variant.name: [] for variant in case.variants}
     spent, failed = dict.fromkeys(samples, 0.0), dict[str, str]()
     for number in range(rounds):
@@ -43,7 +43,8 @@ async def measured(case: Case, setting: Setting, noise: Noise) -> Measured:
             is_enough = spent[variant.name] > setting.patience or variant.name in failed
             samples[variant.name].append(None if is_enough else await _one(case, variant, spent, failed))
         noise.calibrate()
-    return Measured(case, {name: _counted(all_, case.warm) for name, all_ in samples.items()}, case.absent, failed)
+    counted = {name: _counted(taken, case.warm) for name, taken in samples.items()}
+    return Measured(case, counted, case.absent, failed, perf_counter() - began)
 
 
 async def _one(case: Case, variant: Variant, spent: dict[str, float], failed: dict[str, str]) -> Figures | None:

@@ -66,6 +66,7 @@ def _case(measured: Measured) -> dict[str, Any]:
         "best": {name: measured.best(name) for name in measured.samples},
         "ratios": {name: measured.ratio(name, case.base) for name in measured.samples} if case.base else None,
         "samples": measured.samples,
+        "seconds": measured.seconds,
         "absent": dict(measured.absent),
         "failed": dict(measured.failed),
     }

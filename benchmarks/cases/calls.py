@@ -38,7 +38,7 @@ async def cases(setting: Setting) -> AsyncIterator[Case]:
             async with AsyncExitStack() as stack:
                 yield Case(
                     f"calls {count}",
-                    f"(e) {count:,} agents that ask a server 50 ms away",
+                    f"(e) N = {count:,} agents that ask a server 50 ms away",
                     "ms",
                     await _variants(setting, stack, base_url, count, has_aiohttp=has_aiohttp),
                     base=_WITH_AIOHTTP[1] if has_aiohttp else "bare client",

@@ -26,7 +26,7 @@ async def cases(setting: Setting) -> AsyncIterator[Case]:
         ):
             yield Case(
                 f"sleep {count}",
-                f"(e) {count:,} agents that sleep 50 ms",
+                f"(e) N = {count:,} agents that sleep 50 ms",
                 "ms",
                 [
                     Variant("asyncio group", partial(_asyncio, count)),

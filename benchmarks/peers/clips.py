@@ -9,7 +9,7 @@ from functools import partial
 
 import clips
 
-from benchmarks.graphs import chain, random_graph
+from benchmarks.graphs import chain, random_graph, semi_naive
 from benchmarks.peers.echo import Timer
 
 PACKAGES = ("clipspy",)
@@ -31,6 +31,7 @@ async def closure(count: int, *, is_random: bool) -> float:
     with Timer() as timer:
         environment.load_facts(facts)
         environment.run()
+    assert sum(1 for _ in environment.find_template("path").facts()) == len(semi_naive(edges))
     return timer.seconds
 
 
