@@ -78,9 +78,7 @@ def llmock(*options: str) -> Iterator[Llmock]:
     """Run llmock, in an environment of its own since its dependencies are not ours."""
     binary = _llmock_binary()
     if binary is None:
-        pytest.skip(
-            "llmock is not installed: python3 -m venv .venv-llmock && .venv-llmock/bin/pip install llmock==0.2.2"
-        )
+        pytest.skip("llmock is not installed: make servers")
     port = _free_port()
     command = [binary, "serve", "--host", "127.0.0.1", "-p", str(port), "--log-level", "warning", *options]
     with _running(command, port):
@@ -92,10 +90,7 @@ def aimock(folder: Path, fixtures: Sequence[Mapping[str, Any]]) -> Iterator[Aimo
     """Run aimock on fixtures that are written into the folder."""
     binary = _aimock_binary()
     if binary is None:
-        where = _CACHE / "aimock"
-        pytest.skip(
-            f"aimock is not installed (it needs Node 20): npm install --prefix {where} @copilotkit/aimock@1.43.0"
-        )
+        pytest.skip("aimock is not installed: make servers, where there is npm and Node 20")
     (folder / "fixtures.json").write_text(json.dumps({"fixtures": list(fixtures)}))
     port = _free_port()
     command = [binary, "-h", "127.0.0.1", "-p", str(port), "-f", str(folder), "--strict", "--log-level", "silent"]
