@@ -6,6 +6,7 @@ Each scenario ends with the server's own verdict on how we bore it, and with how
 import json
 import socket
 
+import httpx2
 import pytest
 
 from converge import Fact
@@ -35,6 +36,7 @@ WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"t
 
 pytestmark = pytest.mark.slow  # each failure is waited out in real seconds
 both_ways = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+on_both_transports = pytest.mark.parametrize("transport", [None, httpx2.AsyncHTTPTransport], ids=["aiohttp", "httpx2"])
 
 
 class Colour(Fact):
@@ -152,11 +154,11 @@ async def test_a_spent_quota_is_no_429_to_be_waited_out(server):
 
 
 @both_ways
+@on_both_transports
 @pytest.mark.asyncio
-async def test_a_server_that_says_nothing_is_given_up_on_in_time(server, streaming):
-    failure = await asked(
-        server, {"type": "delay", "seconds": 1, "times": None}, streaming=streaming, timeout=0.5, attempts=2
-    )
+async def test_a_server_that_says_nothing_is_given_up_on_in_time(server, streaming, transport):
+    delay = {"type": "delay", "seconds": 1, "times": None}
+    failure = await asked(server, delay, streaming=streaming, timeout=0.5, attempts=2, transport=transport)
     assert (type(failure), len(failure.tried)) == (ServerSilent, 2)
     assert server.verdict() == Verdict(2, 0, [])  # it does not count a delay as a fault
 
@@ -168,21 +170,33 @@ async def test_a_server_that_recovers_its_speech_is_heard(server):
     assert server.verdict() == Verdict(2, 0, [])
 
 
+@on_both_transports
 @pytest.mark.asyncio
-async def test_a_server_that_is_not_there_is_named():
+async def test_a_server_that_is_not_there_is_named(transport):
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        failure = await asked(Server(f"http://127.0.0.1:{nobody.getsockname()[1]}"), attempts=2)
+        failure = await asked(Server(f"http://127.0.0.1:{nobody.getsockname()[1]}"), attempts=2, transport=transport)
     assert (type(failure), len(failure.tried)) == (ServerUnreachable, 2)
+    assert "Connect" in str(failure)
 
 
-@pytest.mark.parametrize(("length", "error"), [("content-length: 99", ServerUnreachable), ("x: y", AnswerCorrupt)])
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("", ServerUnreachable),
+        ("220 welcome to this mail server\r\n", ServerUnreachable),
+        ('HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"id": "x", "cho', ServerUnreachable),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{", ServerUnreachable),
+        ('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{"id": "x", "cho', AnswerCorrupt),
+    ],
+    ids=["nothing", "no HTTP", "half of it", "no chunk", "half of JSON"],
+)
+@on_both_transports
 @pytest.mark.asyncio
-async def test_an_answer_that_breaks_off_is_asked_for_again(length, error):
+async def test_what_comes_instead_of_a_whole_answer_is_named_and_asked_for_again(said, error, transport):
     # Not llmock: it breaks nothing but streams.
-    cut = f'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n{length}\r\n\r\n{{"id": "x", "cho'
-    async with saying(cut.encode(), cut.encode()) as server:
-        assert type(await asked(server, attempts=2)) is error
+    async with saying(said.encode(), said.encode()) as server:
+        assert type(await asked(server, attempts=2, transport=transport)) is error
 
 
 # --- streams that break ---------------------------------------------------------------------------------------------
@@ -203,10 +217,11 @@ async def test_a_stream_that_breaks_is_asked_for_again(server, fault, error):
 
 
 @pytest.mark.parametrize(("fault", "error"), BREAKS)
+@on_both_transports
 @pytest.mark.asyncio
-async def test_a_stream_that_always_breaks_ends_by_name_with_what_came_of_it(server, fault, error):
+async def test_a_stream_that_always_breaks_ends_by_name_with_what_came_of_it(server, fault, error, transport):
     behaviour = {"type": "stream_fault", "kind": fault, "after_chunks": 3, "stall_seconds": 20, "times": None}
-    failure = await asked(server, behaviour, LONG, streaming=True, timeout=2, attempts=2)
+    failure = await asked(server, behaviour, LONG, streaming=True, timeout=2, attempts=2, transport=transport)
     assert (type(failure), failure.answer.text) == (error, "word word ")
     # It cannot know that the last attempt was not taken for an answer: to it, we did not ask again.
     accused = {"truncate": ["truncated_stream_accepted"], "malformed": ["malformed_chunk_ignored"]}
