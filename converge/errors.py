@@ -10,11 +10,13 @@ __all__ = [
     "AgentTimeout",
     "AuthorError",
     "BudgetInvalid",
+    "BudgetSpent",
     "CallerError",
     "CaptureInvalid",
     "CaptureMissing",
     "ConvergeError",
     "CycleUnknown",
+    "DecisionInvalid",
     "EngineBusy",
     "EngineElsewhere",
     "EngineInvalid",
@@ -26,6 +28,7 @@ __all__ = [
     "FactTooLarge",
     "ForeignEmission",
     "ForeignPremise",
+    "GateInvalid",
     "IntentInvalid",
     "IntentMismatch",
     "InvariantBroken",
@@ -48,6 +51,9 @@ __all__ = [
     "LoopRunning",
     "NonMonotoneRead",
     "OperatorError",
+    "PriceUnknown",
+    "RequestStale",
+    "RequestUnknown",
     "StoreConflict",
     "StoreForeign",
     "StoreTooNew",
@@ -57,6 +63,7 @@ __all__ = [
     "TooManyEmissions",
     "UndeclaredRead",
     "UndeclaredWrite",
+    "Ungated",
     "WiringInvalid",
 ]
 
@@ -155,7 +162,7 @@ class BudgetInvalid(CallerError, ValueError):
     def __init__(self, name: str, value: object, known: Iterable[str]) -> None:
         known = tuple(known)
         if name in known:
-            sort = "a number" if name == "seconds" else "a whole number"
+            sort = "a number" if name in ("seconds", "money") else "a whole number"
             text = f"budget {name}={value!r} is not {sort} of 0 or more"
         else:
             text = f"there is no budget {name!r}{_perhaps(name, known)}"
@@ -256,6 +263,41 @@ class JobUpgraded(CallerError):
         )
 
 
+class RequestUnknown(CallerError, LookupError):
+    """Raised for a decision on what a job has not asked."""
+
+    def __init__(self, job_id: str, request: str, asked: Iterable[str]) -> None:
+        self.job_id, self.request, self.asked = job_id, request, tuple(asked)
+        known = f"it asks {', '.join(self.asked)}" if self.asked else "it asks nothing"
+        super().__init__(f"job {job_id!r} has no request {request!r}{_perhaps(request, self.asked) or f': {known}'}")
+
+
+class RequestStale(CallerError):
+    """Raised for a decision on a request that is not open any more; `reason` says why."""
+
+    def __init__(self, job_id: str, request: str, reason: str) -> None:
+        self.job_id, self.request, self.reason = job_id, request, reason
+        super().__init__(f"request {request} of job {job_id!r} is not open: {reason}")
+
+
+class DecisionInvalid(CallerError, ValueError):
+    """Raised for a decision that says nothing that can be followed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the decision cannot be used: {reason}")
+
+
+class PriceUnknown(CallerError, LookupError):
+    """Raised where money is limited and nobody has said what a model costs."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        super().__init__(
+            f"the budget limits money and the price of model {model} is not known: "
+            "name it with Model(price=...), or leave money out of the budget"
+        )
+
+
 class TargetInvalid(CallerError):
     """Raised when `package.module:name` does not lead to an engine."""
 
@@ -299,6 +341,26 @@ class EngineElsewhere(CallerError, RuntimeError):
         super().__init__("this engine is at work in another event loop: build one engine for each thread")
 
 
+# --- no more to spend ---------------------------------------------------------------------------------------------
+
+
+class BudgetSpent(ConvergeError):
+    """Raised within an agent whose call finds no room in a budget; its activation stays unread.
+
+    unit: calls, tokens or money; agent: whose own allowance it is, or None where it is the job's budget.
+    """
+
+    def __init__(self, unit: str, agent: str | None = None) -> None:
+        self.unit, self.agent = unit, agent
+        whose = f"agent {agent}" if agent else "the job"
+        super().__init__(f"{whose} has no {unit} left to make this call")
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """What a stop says of it: the unit, and whose."""
+        return (self.unit, f"of agent {self.agent}") if self.agent else (self.unit,)
+
+
 # --- the author of an agent, a kind or an invariant ---------------------------------------------------------------
 
 
@@ -314,6 +376,20 @@ class AgentInvalid(AuthorError, TypeError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"agent {name}: {reason}")
+
+
+class GateInvalid(AuthorError, TypeError):
+    """Raised for a step that a gate cannot have."""
+
+
+class Ungated(AuthorError):
+    """Raised inside an agent that proposes a fact, and has no gate to judge it."""
+
+    def __init__(self, agent: str, kind: str) -> None:
+        super().__init__(
+            f"agent {agent} proposes a {kind} and has no gate: "
+            "say who is to judge it, as in @agent(gate=human()), or emit the fact itself"
+        )
 
 
 class WiringInvalid(AuthorError, ValueError):

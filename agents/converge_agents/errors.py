@@ -32,6 +32,7 @@ __all__ = [
     "ServerFailed",
     "ServerSilent",
     "ServerUnreachable",
+    "ToolsExceeded",
 ]
 
 from datetime import UTC, datetime
@@ -257,6 +258,13 @@ class AnswerFiltered(AnswerInvalid):
     """Raised for an answer that the server's content filter stopped."""
 
     problem = "was stopped by the server's content filter"
+
+
+class ToolsExceeded(ModelError):
+    """Raised when a model calls more tools in one conversation than it may."""
+
+    def __init__(self, agent: str, most: int) -> None:
+        super().__init__(f"agent {agent}: its model called more than {most} tools for one answer: raise tool_calls=")
 
 
 class AnswerRefused(AnswerInvalid):

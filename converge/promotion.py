@@ -1,0 +1,197 @@
+"""The agent behind a gate: it judges what one agent proposes, and states what passes.
+
+A fact that passed rests on its proposal, on the verdict, and on what people decided: when one of these falls, it falls,
+and when it returns, it returns. Nobody is asked again for that.
+"""
+
+__all__ = ["gate_of", "is_gate"]
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Any, NamedTuple
+
+from converge.agent import Agent, Live, kind_read
+from converge.corroboration import Alike
+from converge.errors import FactInvalid
+from converge.fact import Assertion, Fact, id_of
+from converge.gate import Check, Corroboration, Human, MinConfidence, OpinionOf, Step
+from converge.proposal import Decision, Opinion, Proposal, Request, SameAs, Verdict, refined
+from converge.view import View
+
+
+class Finding(NamedTuple):
+    """What a step says of a proposal, and the facts besides the proposal that it says so for."""
+
+    passed: bool
+    reason: str = ""
+    evidence: tuple[Fact, ...] = ()
+
+
+def gate_of(agent: Agent) -> Agent:
+    """Return the agent that judges what an agent with a gate proposes."""
+    replaces = any(isinstance(step, Corroboration) or _looks_around(step) for step in agent.gate)
+    kinds: list[type[Fact]] = [*agent.proposals, *_kinds_read(agent)]
+    writes: list[type[Fact]] = [*agent.writes, Verdict, *([Request] if _asks(agent) else [])]
+    return Agent(
+        name=f"{agent.name}.gate",
+        run=_Gate(agent, replaces=replaces),
+        reads=tuple(Live(kind) if replaces else kind for kind in dict.fromkeys(kinds)),
+        writes=tuple(writes),
+        required=agent.required,
+        version=agent.version,
+    )
+
+
+def is_gate(agent: Agent) -> bool:
+    """Whether an agent judges what another one proposes."""
+    return isinstance(agent.run, _Gate)
+
+
+def _looks_around(step: Step) -> bool:
+    return isinstance(step, Check) and step.looks_around
+
+
+def _asks(agent: Agent) -> bool:
+    return any(isinstance(step, Human) for step in agent.gate)
+
+
+def _kinds_read(agent: Agent) -> Iterator[type[Fact]]:
+    for step in agent.gate:
+        if isinstance(step, Human):
+            yield Decision
+        elif isinstance(step, OpinionOf):
+            yield Opinion
+        elif isinstance(step, Corroboration):
+            yield SameAs
+        elif _looks_around(step):
+            yield from map(kind_read, agent.reads)
+
+
+class _Gate:
+    """The behaviour of a gate, as a function of its view."""
+
+    def __init__(self, agent: Agent, *, replaces: bool) -> None:
+        self._author, self._kinds, self._replaces = agent.name, agent.proposals, replaces
+        self._steps = [step for step in agent.gate if not isinstance(step, Human)]
+        self._people = [step for step in agent.gate if isinstance(step, Human)]
+        self._asks_opinion = any(isinstance(step, OpinionOf) for step in self._steps)
+
+    def __call__(self, view: View) -> Iterator[Assertion]:
+        alike = self._alike(view)
+        for proposal in self._due(view):
+            yield from self._judged(view, proposal, alike)
+
+    # --- which proposals ----------------------------------------------------------------------------------------
+
+    def _due(self, view: View) -> list[Proposal[Any]]:
+        """Return the proposals that are new, and those about which somebody has spoken since."""
+        due = self._of_author(view.new(kind) for kind in self._kinds)
+        spoken_of = self._spoken_of(view)
+        if spoken_of and not self._replaces:
+            known = self._of_author(view.all(kind) for kind in self._kinds)
+            due += [one for one in known if one not in due and spoken_of & {id_of(one), *self._requests(one)}]
+        return due
+
+    def _spoken_of(self, view: View) -> set[str]:
+        found = {decision.request for decision in view.new(Decision)} if self._people else set()
+        return found | ({opinion.proposal for opinion in view.new(Opinion)} if self._asks_opinion else set())
+
+    def _of_author(self, several: Iterable[tuple[Fact, ...]]) -> list[Proposal[Any]]:
+        return [one for facts in several for one in facts if isinstance(one, Proposal) and one.by == self._author]
+
+    def _requests(self, proposal: Proposal[Any]) -> list[str]:
+        return [id_of(Request(id_of(proposal), step.role)) for step in self._people]
+
+    # --- what becomes of one ------------------------------------------------------------------------------------
+
+    def _judged(self, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Iterator[Assertion]:
+        reasons: list[str] = []
+        evidence: list[Fact] = []
+        for step in self._steps:
+            finding = self._finding(step, view, proposal, alike)
+            if finding is None:
+                return
+            if not finding.passed:
+                refused = Verdict(id_of(proposal), False, str(step), finding.reason)
+                yield refused.because(proposal, *finding.evidence)
+                return
+            reasons.append(f"{step}: {finding.reason}" if finding.reason else str(step))
+            evidence += finding.evidence
+        verdict = Verdict(id_of(proposal), True, "", "; ".join(reasons))
+        yield verdict.because(proposal, *evidence)
+        yield from self._decided(view, proposal, verdict)
+
+    def _decided(self, view: View, proposal: Proposal[Any], verdict: Verdict) -> Iterator[Assertion]:
+        """Ask people, where the gate does, and follow them."""
+        requests = [Request(id_of(proposal), step.role) for step in self._people]
+        yield from (request.because(proposal, verdict) for request in requests)
+        for decisions in product(*(view.current(Decision, id_of(request)) for request in requests)):
+            rejected = [decision for decision in decisions if decision.choice == "reject"]
+            for decision in rejected:
+                yield self._refused(proposal, decision, f"{decision.by} rejects it: {decision.reason}")
+            if not rejected:
+                yield self._approved(proposal, verdict, decisions)
+
+    def _approved(self, proposal: Proposal[Any], verdict: Verdict, decisions: tuple[Decision, ...]) -> Assertion:
+        try:
+            fact = refined(proposal.fact, decisions)
+        except FactInvalid as error:
+            return self._refused(proposal, decisions[-1], str(error))
+        return fact.because(proposal, verdict, *decisions)
+
+    def _refused(self, proposal: Proposal[Any], decision: Decision, reason: str) -> Assertion:
+        role = next(
+            step.role for step in self._people if id_of(Request(id_of(proposal), step.role)) == decision.request
+        )
+        return Verdict(id_of(proposal), False, str(Human(role)), reason).because(proposal, decision)
+
+    # --- the steps ----------------------------------------------------------------------------------------------
+
+    def _finding(self, step: Step, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Finding | None:
+        match step:
+            case MinConfidence():
+                return _sure_enough(step, proposal)
+            case Corroboration():
+                return _corroborated(step, *alike[step].to(proposal))
+            case OpinionOf():
+                return self._opinion(step, view, proposal)
+            case Check():
+                return _checked(step, view, proposal)
+        raise AssertionError(f"{step} is no step that can be computed")
+
+    def _opinion(self, step: OpinionOf, view: View, proposal: Proposal[Any]) -> Finding | None:
+        found = view.current(Opinion, (id_of(proposal), step.agent))
+        against = [opinion for opinion in found if not opinion.passed]
+        return next((Finding(one.passed, one.reason, (one,)) for one in against or found), None)
+
+    def _alike(self, view: View) -> dict[Step, Alike]:
+        steps = [step for step in self._steps if isinstance(step, Corroboration)]
+        if not steps:
+            return {}
+        proposals = [one for kind in self._kinds for one in view.live(kind) if isinstance(one, Proposal)]
+        return {step: Alike(step, proposals, view.live(SameAs)) for step in steps}
+
+
+def _sure_enough(step: MinConfidence, proposal: Proposal[Any]) -> Finding:
+    if proposal.confidence is None:
+        return Finding(False, "it does not say how sure it is")
+    return Finding(proposal.confidence >= step.least, f"its confidence is {proposal.confidence:g}")
+
+
+def _corroborated(step: Corroboration, alike: list[Proposal[Any]], same: list[SameAs]) -> Finding:
+    authors = sorted({one.by for one in alike})
+    return Finding(len(authors) >= step.agents, f"proposed by {', '.join(authors)}", (*alike, *same))
+
+
+def _checked(step: Check, view: View, proposal: Proposal[Any]) -> Finding:
+    around = view.fresh()
+    said: object
+    try:
+        said = step.test(proposal.fact, around) if step.looks_around else step.test(proposal.fact)
+    except Exception as error:  # what cannot be checked has not passed
+        said = f"it raised {type(error).__name__}: {error}"
+    if said is not True and said is not None and said is not False and not isinstance(said, str):
+        said = f"it returned {said!r:.80}, and only True, None, False or a text is an answer"
+    passed = said is True or said is None
+    reason = "" if passed else str(said or "does not hold")
+    return Finding(passed, reason, around.shown() if step.looks_around else ())
