@@ -5,8 +5,8 @@ __all__ = ["Asked", "asked", "check_decision"]
 from typing import Any, NamedTuple
 
 from converge.errors import DecisionInvalid, FactInvalid, RequestUnknown
-from converge.fact import Fact, id_of
-from converge.proposal import Decision, Proposal, Request, refined
+from converge.fact import Fact, id_of, kind_of
+from converge.proposal import Decision, Proposal, Request, proposed_label, refined
 from converge.view import View
 
 
@@ -34,8 +34,9 @@ class Asked(NamedTuple):
         return None if known is None else float(known)
 
     def __str__(self) -> str:
-        fact = self.fact if isinstance(self.fact, Fact) else f"{self.proposal.__kind__.name} {self.fact}"  # type: ignore[attr-defined]
-        return f"{self.id} asks {self.role}: {f'{fact!r}' if isinstance(fact, Fact) else fact:.200}"
+        fact = f"{self.fact!r}"
+        kind = "" if isinstance(self.fact, Fact) else f"{proposed_label(kind_of(self.proposal))} "
+        return f"{self.role} is asked about {kind}{fact:.200} ({self.id})"
 
     @property
     def _content(self) -> dict[str, Any]:

@@ -290,10 +290,10 @@ class DecisionInvalid(CallerError, ValueError):
 class PriceUnknown(CallerError, LookupError):
     """Raised where money is limited and nobody has said what a model costs."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, what: str) -> None:
+        self.what = what
         super().__init__(
-            f"the budget limits money and the price of model {model} is not known: "
+            f"the budget limits money and the price of {what} is not known: "
             "name it with Model(price=...), or leave money out of the budget"
         )
 

@@ -14,6 +14,7 @@ __all__ = [
     "SameAs",
     "Verdict",
     "proposed_by",
+    "proposed_label",
     "refined",
     "same_as",
 ]
@@ -27,6 +28,7 @@ import pydantic
 from pydantic_core import from_json
 
 from converge.fact import Fact, id_of, identified, kind_of
+from converge.kind import Kind
 
 F = TypeVar("F", bound=Fact)
 
@@ -128,6 +130,14 @@ def refined(fact: Fact, decisions: Iterable[Decision]) -> Fact:
     return kind_of(fact).load({**content, **changes})  # type: ignore[no-any-return]
 
 
+def proposed_label(kind: Kind) -> str:
+    """Return the label of the kind that a kind of proposals proposes."""
+    return kind.label.removeprefix(_PROPOSALS)
+
+
+_PROPOSALS = "Proposal."
+
+
 @cache
 def _proposals_of(kind: type[Fact]) -> type[Fact]:
     known = kind_of(kind)
@@ -139,7 +149,7 @@ def _proposals_of(kind: type[Fact]) -> type[Fact]:
         if known.upgrade is not None:
             namespace["upgrade"] = classmethod(_upgraded)
 
-    options = {"name": f"Proposal.{known.name}", "version": known.version, "policy": "many"}
+    options = {"name": f"{_PROPOSALS}{known.name}", "version": known.version, "policy": "many"}
     made: Any = new_class(f"Proposal[{kind.__name__}]", (Fact,), options, body)
     made.__proposed__ = kind
     return made  # type: ignore[no-any-return]

@@ -1,16 +1,18 @@
 """A person's decision on what a job asks, given to it from any process: checked against what is stored, then posted."""
 
-__all__ = ["decision_on"]
+__all__ = ["decision_on", "post"]
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_core import from_json
 
 from converge.deciding import asked, check_decision
 from converge.errors import RequestStale, RequestUnknown
-from converge.fact import id_of, kind_of
+from converge.fact import Fact, id_of, kind_of
 from converge.kind import Kind
+from converge.lease import is_gone
+from converge.letter import written
 from converge.ports import Store
 from converge.proposal import Decision, Request
 from converge.restore import restore
@@ -34,6 +36,13 @@ async def decision_on(
         _refuse_if_posted(letter.body, job_id, id_of(found))
     check_decision(view, decision, job_id)
     return decision
+
+
+async def post(store: Store, job_id: str, at: float, facts: Iterable[Fact]) -> bool:
+    """Give facts to a job by letter; return whether somebody is running it now."""
+    await store.give(job_id, at, written(facts))
+    lease = await store.holder(job_id, at)
+    return lease is not None and not is_gone(lease.holder)
 
 
 def _found(view: View, job_id: str, request: str) -> Request:
