@@ -17,18 +17,19 @@ from converge import (
     Request,
     SameAs,
     StopReason,
+    Verdict,
     View,
     agent,
     corroborated_by,
     human,
     id_of,
     judged_by,
+    kind_of,
     min_confidence,
     same_as,
 )
 from converge.errors import AgentInvalid, GateInvalid, WiringInvalid
 from tests.proposing import Ban, Note, Risk, Signal, activations, proposer, refusals, risks, speaker, verdicts
-
 
 FIRE = Signal("fire")
 
@@ -225,6 +226,26 @@ async def test_who_reads_a_kind_is_not_shown_what_is_only_proposed_of_it():
 
     await ran(proposer(human()), look)
     assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Proposal[Risk], "a proposal is made of what an agent with a gate emits: write Risk and declare gate="),
+        (Decision, "only people decide: give it to the job with engine.decide(...)"),
+        (Verdict, "only gates state that"),
+        (Request, "only gates state that"),
+    ],
+)
+@pytest.mark.parametrize("gate", [(), min_confidence(0.5)], ids=["without a gate", "with one"])
+def test_no_agent_states_what_only_gates_and_people_state(kind: Any, reason: str, gate: Any):
+    """Else it could propose in the name of others, or approve what it proposes itself."""
+
+    @agent(reads=[Signal, Request], writes=[Note, kind], gate=gate)
+    def forge(view: View):
+        return None
+
+    assert f"agent forge writes {kind_of(kind).label}, and {reason}" == refused(proposer(human()), forge)
 
 
 # --- judged by an agent ----------------------------------------------------------------------------------------------
