@@ -10,9 +10,9 @@ from typing import Any
 
 from converge.agent import Agent
 from converge.effect import Effect, Emission
-from converge.errors import EvidenceInvalid, ForeignEmission, UndeclaredWrite, Ungated
+from converge.errors import EvidenceInvalid, ForeignEmission, OpinionForeign, UndeclaredWrite, Ungated
 from converge.fact import REVISED, Assertion, Fact, Invalidation, Revision, Suggestion, id_of, identified, kind_of
-from converge.proposal import Proposal
+from converge.proposal import Opinion, Proposal
 from converge.view import View
 
 
@@ -71,6 +71,8 @@ def _label(cls: type[Fact]) -> str:
 
 
 def _check(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
+    if isinstance(emission.fact, Opinion) and emission.fact.by != agent.name:
+        raise OpinionForeign(agent.name, emission.fact.by)
     if isinstance(emission.fact, Invalidation):
         _check_marker(agent, view, emission, emission.fact.target, own)
     for cited in emission.evidence or ():

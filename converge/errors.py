@@ -51,6 +51,7 @@ __all__ = [
     "LoopRunning",
     "NonMonotoneRead",
     "OperatorError",
+    "OpinionForeign",
     "PriceUnknown",
     "RequestStale",
     "RequestUnknown",
@@ -450,6 +451,13 @@ class EvidenceInvalid(AuthorError, ValueError):
 
     def __init__(self, agent: str, fact_id: str, reason: str) -> None:
         super().__init__(f"agent {agent}, emission {fact_id}: {reason}")
+
+
+class OpinionForeign(AuthorError, ValueError):
+    """Raised when an agent states the opinion of another."""
+
+    def __init__(self, agent: str, by: str) -> None:
+        super().__init__(f"agent {agent} states an opinion by {by!r}: it speaks for itself only, as in by={agent!r}")
 
 
 class TooManyEmissions(AuthorError):

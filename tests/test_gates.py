@@ -273,6 +273,18 @@ async def test_what_passed_by_an_opinion_falls_with_it():
     assert risks(await engine.resume("one", opinion.invalidate("hasty"))) == set()
 
 
+@pytest.mark.asyncio
+async def test_nobody_speaks_for_another():
+    @agent(reads=Proposal[Risk], writes=Opinion)
+    def fan(view: View):
+        for proposal in view.new(Proposal[Risk]):
+            yield Opinion(id_of(proposal), "sceptic", True, "trust me").because(proposal)
+
+    outcome = await ran(proposer(judged_by("sceptic")), speaker("sceptic", lambda risk: False), fan)
+    assert "fan states an opinion by 'sceptic': it speaks for itself only, as in by='fan'" in str(outcome.stop)
+    assert risks(outcome) == set()
+
+
 def test_a_gate_that_asks_for_the_opinion_of_nobody_is_refused():
     sentence = refused(proposer(judged_by("sceptic")), speaker("critic"))
     assert "judged_by('sceptic'), and no agent of that name writes Opinion: those that do are critic" in sentence
@@ -333,6 +345,11 @@ def test_a_step_that_says_nothing_sensible_is_refused_where_it_is_written(step: 
 def test_a_gate_without_anything_to_pass_it_is_refused():
     with pytest.raises(AgentInvalid, match="it proposes nothing: name the kinds in writes="):
         proposer(human(), writes=())
+
+
+def test_an_opinion_is_not_proposed_in_turn():
+    with pytest.raises(AgentInvalid, match="an opinion of what is proposed is not proposed in turn"):
+        reader(Opinion, gate=human())
 
 
 def test_what_an_agent_with_a_gate_invalidates_would_pass_by_it():
