@@ -17,6 +17,7 @@ from converge import (
     Request,
     SameAs,
     StopReason,
+    Suggestion,
     Verdict,
     View,
     agent,
@@ -420,10 +421,17 @@ async def test_an_agent_without_a_gate_proposes_nothing():
     assert "suggest proposes a Risk and has no gate: say who is to judge it" in str(outcome.stop)
 
 
-@pytest.mark.parametrize("confidence", [-0.1, 1.1, float("nan")])
-def test_confidence_is_from_0_to_1(confidence: float):
-    with pytest.raises(ValueError, match="confidence is from 0 to 1"):
+@pytest.mark.parametrize("confidence", [-0.1, 1.1, float("nan"), "high"])
+def test_confidence_is_a_number_from_0_to_1(confidence: Any):
+    with pytest.raises(ValueError, match=f"confidence is a number from 0 to 1, not {confidence!r}"):
         Risk("fire").propose(confidence)
+
+
+@pytest.mark.asyncio
+async def test_there_is_no_way_round_that():
+    """A suggestion can be made without `propose`."""
+    outcome = await ran(emitting(lambda signal: Suggestion(Risk("fire"), 7.0)))
+    assert "confidence: Input should be less than or equal to 1" in str(outcome.stop)
 
 
 # --- functions that misbehave ----------------------------------------------------------------------------------------
