@@ -10,7 +10,14 @@ from typing import Any
 
 from converge.agent import Agent
 from converge.effect import Effect, Emission
-from converge.errors import EvidenceInvalid, ForeignEmission, OpinionForeign, UndeclaredWrite, Ungated
+from converge.errors import (
+    EvidenceInvalid,
+    ForeignEmission,
+    NotSuggested,
+    OpinionForeign,
+    UndeclaredWrite,
+    Ungated,
+)
 from converge.fact import REVISED, Assertion, Fact, Invalidation, Revision, Suggestion, id_of, identified, kind_of
 from converge.proposal import Opinion, Proposal
 from converge.view import View
@@ -52,6 +59,8 @@ def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | 
 
 def _proposed(agent: Agent, value: object) -> tuple[Fact, tuple[Fact, ...] | None]:
     """Return what an agent with a gate suggests, as its proposal: whatever it emits, nothing is believed yet."""
+    if what := _unsuggestible(value):
+        raise NotSuggested(agent.name, what)
     if isinstance(value, Fact):
         value = Suggestion(value)
     elif isinstance(value, Assertion):
@@ -64,6 +73,16 @@ def _proposed(agent: Agent, value: object) -> tuple[Fact, tuple[Fact, ...] | Non
     kind: Any = Proposal[type(value.fact)]  # type: ignore[misc]  # a class, made while the program runs
     proposal: Fact = kind(fact=identified(value.fact)[0], by=agent.name, confidence=value.confidence)
     return proposal, value.evidence or None
+
+
+def _unsuggestible(value: object) -> str:
+    """Say what of facts cannot be judged as a fact; empty for all else."""
+    fact = value.fact if isinstance(value, (Assertion, Revision, Suggestion)) else value
+    if isinstance(value, Revision):
+        return f"a revision of {kind_of(value.fact).label}"
+    if isinstance(fact, Invalidation):
+        return f"an invalidation of {fact.target}"
+    return f"a {kind_of(fact).label}" if isinstance(fact, Proposal) else ""
 
 
 def _label(cls: type[Fact]) -> str:

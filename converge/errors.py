@@ -50,6 +50,7 @@ __all__ = [
     "LeaseLost",
     "LoopRunning",
     "NonMonotoneRead",
+    "NotSuggested",
     "OperatorError",
     "OpinionForeign",
     "PriceUnknown",
@@ -390,6 +391,16 @@ class Ungated(AuthorError):
         super().__init__(
             f"agent {agent} proposes a {kind} and has no gate: "
             "say who is to judge it, as in @agent(gate=human()), or emit the fact itself"
+        )
+
+
+class NotSuggested(AuthorError, TypeError):
+    """Raised inside an agent with a gate that emits what cannot be judged."""
+
+    def __init__(self, agent: str, what: str) -> None:
+        super().__init__(
+            f"agent {agent} has a gate and emits {what}: it suggests facts, and its gate makes proposals of them; "
+            "let an agent without a gate revise or invalidate because of what passed"
         )
 
 

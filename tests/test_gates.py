@@ -390,22 +390,28 @@ async def test_whatever_an_agent_with_a_gate_emits_is_only_proposed(what):
     assert (outcome.context.all(Risk), len(outcome.context.live(Proposal[Risk]))) == ((), 1)
 
 
-STRAY = {
-    "a revision": lambda signal: Risk(signal.text).revise(severity=2).because(signal),
-    "a marker": lambda signal: signal.invalidate("no").because(signal),
-    "another kind": lambda signal: Note(signal.text),
-    "a proposal": lambda signal: Proposal[Risk](Risk(signal.text), "board", 1.0),
-    "a decision": lambda signal: Decision("converge.Request:0", "approve", "board"),
-    "a text": lambda signal: "approve it",
-}
-
-
-@pytest.mark.parametrize("what", STRAY.values(), ids=STRAY.keys())
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        (lambda signal: Risk("fire").revise(severity=2).because(signal), "has a gate and emits a revision of Risk"),
+        (lambda signal: signal.invalidate("no"), "has a gate and emits an invalidation of Signal:"),
+        (lambda signal: signal.invalidate("no").because(signal), "has a gate and emits an invalidation of Signal:"),
+        (lambda signal: Proposal[Risk](Risk("fire"), "board", 1.0), "has a gate and emits a Proposal.Risk"),
+        (lambda signal: Note(signal.text), "emits Note without declaring it"),
+        (
+            lambda signal: Decision("converge.Request:0", "approve", "board"),
+            "emits converge.Decision without declaring",
+        ),
+        (lambda signal: "approve it", "emitted a value of type str"),
+    ],
+    ids=["a revision", "a marker", "a marker with a reason", "a proposal", "another kind", "a decision", "a text"],
+)
 @pytest.mark.asyncio
-async def test_what_is_no_proposal_of_a_declared_kind_makes_the_activation_fail(what):
+async def test_what_is_no_fact_of_a_declared_kind_makes_the_activation_fail(what, sentence):
     """Nothing of it counts, and nothing is believed or taken back."""
     outcome = await ran(emitting(what))
     assert outcome.stop.reason is StopReason.AGENT_FAILED
+    assert sentence in str(outcome.stop)
     assert [type(fact) for fact in outcome.context.facts() if not type(fact).__module__.startswith("converge")] == [
         Signal
     ]
