@@ -6,6 +6,7 @@ and when it returns, it returns. Nobody is asked again for that.
 
 __all__ = ["gate_of", "is_gate"]
 
+import inspect
 from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from converge.corroboration import Alike
 from converge.errors import FactInvalid
 from converge.fact import Assertion, Fact, id_of
 from converge.gate import Check, Corroboration, Human, MinConfidence, OpinionOf, Step
+from converge.mishap import legible, text_of
 from converge.proposal import Decision, Opinion, Proposal, Request, SameAs, Verdict, refined
 from converge.view import View
 
@@ -189,9 +191,17 @@ def _checked(step: Check, view: View, proposal: Proposal[Any]) -> Finding:
     try:
         said = step.test(proposal.fact, around) if step.looks_around else step.test(proposal.fact)
     except Exception as error:  # what cannot be checked has not passed
-        said = f"it raised {type(error).__name__}: {error}"
-    if said is not True and said is not None and said is not False and not isinstance(said, str):
-        said = f"it returned {said!r:.80}, and only True, None, False or a text is an answer"
+        said = f"it raised {type(error).__name__}: {text_of(error)}"
     passed = said is True or said is None
-    reason = "" if passed else str(said or "does not hold")
-    return Finding(passed, reason, around.shown() if step.looks_around else ())
+    return Finding(passed, "" if passed else _reason(said), around.shown() if step.looks_around else ())
+
+
+def _reason(said: object) -> str:
+    """Return why something is refused, as text that can be kept, and that is the same whenever it is said."""
+    if isinstance(said, str):
+        return legible(said) or "does not hold"
+    if said is False:
+        return "does not hold"
+    if inspect.iscoroutine(said):
+        said.close()  # else Python warns that nobody awaited it
+    return f"it returned a value of type {type(said).__name__}, and only True, None, False or a text is an answer"

@@ -302,6 +302,15 @@ async def later(risk):
     return True
 
 
+async def streams(risk):
+    yield True
+
+
+class Patient:
+    async def __call__(self, risk):
+        return True
+
+
 much: Any = "much"
 five: Any = 5
 
@@ -314,6 +323,8 @@ five: Any = 5
         (human, "human stands there without its brackets: write human(...)"),
         ([min_confidence], "min_confidence stands there without its brackets"),
         (later, "later is asked where nothing can wait: write it as a plain function"),
+        (streams, "streams is asked where nothing can wait: write it as a plain function"),
+        (Patient(), "Patient is asked where nothing can wait: write it as a plain function"),
         (lambda: True, "takes the proposed fact, or the fact and a view"),
         (three, "three takes the proposed fact, or the fact and a view"),
         ([human(), min_confidence(0.5)], "people are asked last: put human() after what can be computed"),
@@ -456,9 +467,51 @@ async def test_what_cannot_be_checked_has_not_passed():
 @pytest.mark.parametrize("answer", [1, 0, [], {"passed": True}, object(), 1.0])
 @pytest.mark.asyncio
 async def test_only_true_or_nothing_is_a_pass(answer: Any):
+    """What else is returned is named by its type: where an object lies in memory is not the same twice."""
     outcome = await ran(proposer(lambda risk: answer))
-    assert risks(outcome) == set()
-    assert all("only True, None, False or a text is an answer" in reason for reason in refusals(outcome))
+    only = "and only True, None, False or a text is an answer"
+    assert refusals(outcome) == {f"it returned a value of type {type(answer).__name__}, {only}"}
+
+
+@pytest.mark.asyncio
+async def test_a_function_that_hands_on_what_would_have_to_be_awaited_has_not_passed():
+    outcome = await ran(proposer(lambda risk: next(map(later, [risk]))))
+    assert "it returned a value of type coroutine" in refusals(outcome).pop()
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("half \ud800 a character", "half \\ud800 a character"),
+        ("long " * 1_000_000, ("long " * 1_000_000)[:4_000]),
+        ("null \x00 byte", "null \x00 byte"),
+    ],
+    ids=["a lone surrogate", "megabytes", "a null byte"],
+)
+@pytest.mark.asyncio
+async def test_one_reason_that_cannot_be_kept_as_it_is_does_not_keep_others_from_being_judged(text: str, kept: str):
+    outcome = await ran(proposer(lambda risk: text if risk.name == "dust" else True), facts=[FIRE, Signal("dust")])
+    assert (risks(outcome), refusals(outcome)) == ({"fire"}, {kept})
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (ValueError("half \ud800"), "it raised ValueError: half \\ud800"),
+        (Mute(), "it raised Mute: an error whose text cannot be had"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_nor_does_an_error_that_cannot_be_told(error: Exception, kept: str):
+    def stumble(risk: Risk):
+        raise error
+
+    assert refusals(await ran(proposer(stumble))) == {kept}
 
 
 # --- hostile text ----------------------------------------------------------------------------------------------------
@@ -477,14 +530,14 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.asyncio
 async def test_text_in_facts_changes_no_kind_no_agent_and_no_gate(text: str):
-    """It is refused, or waits, as any other text is; the reason says it as it is."""
+    """It is refused, or waits, as any other text is; the reason says it as it is, if not all of it."""
     gates = [lambda risk: f"not {risk.name}", human(text)]
     engine = Engine([proposer(gates[0], "strict"), proposer(gates[1], "open")])
     kinds, agents, plan = dict(engine.kinds), engine.agents, str(engine.explain())
     outcome = await engine.run("find the risks", Signal(text))
     assert (dict(engine.kinds), engine.agents, str(engine.explain())) == (kinds, agents, plan)
     assert (outcome.stop.reason, risks(outcome)) == (StopReason.WAITING, set())
-    assert refusals(outcome) == {f"not {text}"}
+    assert refusals(outcome) == {f"not {text}"[:4_000]}
     assert [(asked.role, asked.fact.name) for asked in outcome.asked] == [(text, text)]
 
 
