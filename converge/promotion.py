@@ -106,22 +106,22 @@ class _Gate:
 
     # --- what becomes of one ------------------------------------------------------------------------------------
 
-    def _judged(self, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Iterator[Assertion]:
-        reasons: list[str] = []
-        evidence: list[Fact] = []
-        for step in self._steps:
-            finding = self._finding(step, view, proposal, alike)
-            if finding is None:
-                return
-            if not finding.passed:
-                refused = Verdict(id_of(proposal), False, str(step), finding.reason)
-                yield refused.because(proposal, *finding.evidence)
-                return
-            reasons.append(f"{step}: {finding.reason}" if finding.reason else str(step))
-            evidence += finding.evidence
-        verdict = Verdict(id_of(proposal), True, "", "; ".join(reasons))
-        yield verdict.because(proposal, *evidence)
-        yield from self._decided(view, proposal, verdict)
+    def _judged(
+        self, view: View, proposal: Proposal[Any], alike: dict[Step, Alike], passed: tuple[Finding, ...] = ()
+    ) -> Iterator[Assertion]:
+        """Go on behind the steps that have `passed` it: what these said is evidence for whatever comes of it."""
+        evidence = (proposal, *(fact for finding in passed for fact in finding.evidence))
+        if len(passed) == len(self._steps):
+            verdict = _passing(proposal, zip(self._steps, passed, strict=True))
+            yield verdict.because(*evidence)
+            yield from self._decided(view, proposal, verdict)
+            return
+        step = self._steps[len(passed)]
+        for finding in self._findings(step, view, proposal, alike):
+            if finding.passed:
+                yield from self._judged(view, proposal, alike, (*passed, finding))
+            else:
+                yield _refusal(proposal, str(step), finding.reason).because(*evidence, *finding.evidence)
 
     def _decided(self, view: View, proposal: Proposal[Any], verdict: Verdict) -> Iterator[Assertion]:
         """Ask people, where the gate does, and follow them."""
@@ -145,26 +145,24 @@ class _Gate:
         role = next(
             step.role for step in self._people if id_of(Request(id_of(proposal), step.role)) == decision.request
         )
-        return Verdict(id_of(proposal), False, str(Human(role)), reason).because(proposal, decision)
+        return _refusal(proposal, str(Human(role)), reason).because(proposal, decision)
 
     # --- the steps ----------------------------------------------------------------------------------------------
 
-    def _finding(self, step: Step, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Finding | None:
+    def _findings(self, step: Step, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Iterable[Finding]:
+        """Return what a step says: one thing, nothing yet, or one for each of several opinions."""
         match step:
             case MinConfidence():
-                return _sure_enough(step, proposal)
+                return (_sure_enough(step, proposal),)
             case Corroboration():
-                return _corroborated(step, *alike[step].to(proposal))
+                return (_corroborated(step, *alike[step].to(proposal)),)
             case OpinionOf():
-                return self._opinion(step, view, proposal)
+                # Where liveness is not read, each of them: what they lead to holds where they do.
+                found = view.current(Opinion, (id_of(proposal), step.agent))
+                return [Finding(one.passed, one.reason, (one,)) for one in found]
             case Check():
-                return _checked(step, view, proposal)
+                return (_checked(step, view, proposal),)
         raise AssertionError(f"{step} is no step that can be computed")
-
-    def _opinion(self, step: OpinionOf, view: View, proposal: Proposal[Any]) -> Finding | None:
-        found = view.current(Opinion, (id_of(proposal), step.agent))
-        against = [opinion for opinion in found if not opinion.passed]
-        return next((Finding(one.passed, one.reason, (one,)) for one in against or found), None)
 
     def _alike(self, view: View) -> dict[Step, Alike]:
         steps = [step for step in self._steps if isinstance(step, Corroboration)]
@@ -172,6 +170,15 @@ class _Gate:
             return {}
         proposals = [one for kind in self._kinds for one in view.live(kind) if isinstance(one, Proposal)]
         return {step: Alike(step, proposals, view.live(SameAs)) for step in steps}
+
+
+def _passing(proposal: Proposal[Any], said: Iterable[tuple[Step, Finding]]) -> Verdict:
+    reasons = (f"{step}: {finding.reason}" if finding.reason else str(step) for step, finding in said)
+    return Verdict(id_of(proposal), True, "", legible("; ".join(reasons)))
+
+
+def _refusal(proposal: Proposal[Any], step: str, reason: str) -> Verdict:
+    return Verdict(id_of(proposal), False, step, legible(reason))
 
 
 def _sure_enough(step: MinConfidence, proposal: Proposal[Any]) -> Finding:

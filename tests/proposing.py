@@ -6,6 +6,7 @@ __all__ = [
     "Risk",
     "Signal",
     "activations",
+    "moody",
     "proposer",
     "refusals",
     "risks",
@@ -17,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from converge import Agent, Fact, Opinion, Outcome, Proposal, Verdict, View, agent, id_of
+from converge import Agent, Fact, Live, Opinion, Outcome, Proposal, Verdict, View, agent, id_of
 from converge.trace import Activated
 
 
@@ -69,6 +70,18 @@ def speaker(name: str, passes: Callable[[Risk], bool] = lambda risk: True) -> Ag
         for proposal in view.new(Proposal[Risk]):
             passed = passes(proposal.fact)
             yield Opinion(id_of(proposal), name, passed, "fine" if passed else "poor").because(proposal)
+
+    return speak
+
+
+def moody(name: str = "sceptic") -> Agent:
+    """Return a validating agent that changes its mind with what it knows: it is against what is banned."""
+
+    @agent(name=name, reads=[Live(Proposal[Risk]), Live(Ban)], writes=Opinion)
+    def speak(view: View):
+        for proposal in view.live(Proposal[Risk]):
+            banned = view.live(Ban, proposal.fact.name)
+            yield Opinion(id_of(proposal), name, not banned, "banned" if banned else "fine").because(proposal, *banned)
 
     return speak
 

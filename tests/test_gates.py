@@ -30,7 +30,7 @@ from converge import (
     same_as,
 )
 from converge.errors import AgentInvalid, GateInvalid, WiringInvalid
-from tests.proposing import Ban, Note, Risk, Signal, activations, proposer, refusals, risks, speaker, verdicts
+from tests.proposing import Ban, Note, Risk, Signal, activations, moody, proposer, refusals, risks, speaker, verdicts
 
 FIRE = Signal("fire")
 
@@ -272,6 +272,30 @@ async def test_what_passed_by_an_opinion_falls_with_it():
     first = await engine.run("find the risks", Signal("fire"), job_id="one")
     opinion = first.context.live(Opinion)[0]
     assert risks(await engine.resume("one", opinion.invalidate("hasty"))) == set()
+
+
+@pytest.mark.asyncio
+async def test_a_gate_follows_a_validating_agent_that_changes_its_mind():
+    """Whatever it held before: only the opinion that it holds now counts."""
+    ban = Ban("fire")
+    engine = Engine([proposer(judged_by("sceptic")), moody("sceptic")])
+    against = await engine.run("find the risks", [FIRE, ban], job_id="one")
+    after = await engine.resume("one", ban.invalidate("lifted"))
+    again = await engine.resume("one", Ban("fire").invalidate("lifted").invalidate("it was not"))
+    assert [risks(one) for one in (against, after, again)] == [set(), {"fire"}, set()]
+    assert [refusals(one) for one in (against, after, again)] == [{"banned"}, set(), {"banned"}]
+    assert after.converged
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_rests_on_what_earlier_steps_relied_on_too():
+    """Without it, nobody would have come so far: a run from scratch has no such verdict."""
+    gated = proposer([judged_by("one"), judged_by("two")])
+    engine = Engine([gated, speaker("one"), speaker("two", lambda risk: False)])
+    first = await engine.run("find the risks", FIRE, job_id="one")
+    [opinion] = [opinion for opinion in first.context.live(Opinion) if opinion.by == "one"]
+    withdrawn = await engine.resume("one", opinion.invalidate("hasty"))
+    assert [verdicts(outcome) for outcome in (first, withdrawn)] == [{(False, "judged_by('two')", "poor")}, set()]
 
 
 @pytest.mark.asyncio
