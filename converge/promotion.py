@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from converge.agent import Agent, Live, kind_read
 from converge.corroboration import Alike
-from converge.errors import FactInvalid
+from converge.errors import FactInvalid, FactTooLarge
 from converge.fact import Assertion, Fact, id_of
 from converge.gate import Check, Corroboration, Human, MinConfidence, OpinionOf, Step
 from converge.mishap import legible, text_of
@@ -127,25 +127,21 @@ class _Gate:
         """Ask people, where the gate does, and follow them."""
         requests = [Request(id_of(proposal), step.role) for step in self._people]
         yield from (request.because(proposal, verdict) for request in requests)
-        for decisions in product(*(view.current(Decision, id_of(request)) for request in requests)):
-            rejected = [decision for decision in decisions if decision.choice == "reject"]
-            for decision in rejected:
-                yield self._refused(proposal, decision, f"{decision.by} rejects it: {decision.reason}")
-            if not rejected:
-                yield self._approved(proposal, verdict, decisions)
+        decided = [view.current(Decision, id_of(request)) for request in requests]
+        for step, decisions in zip(self._people, decided, strict=True):
+            for decision in decisions:
+                if decision.choice == "reject":  # one is enough, whatever others may say
+                    yield _refusal(proposal, str(step), _rejected(decision)).because(proposal, verdict, decision)
+        for agreed in product(*([one for one in several if one.choice != "reject"] for several in decided)):
+            yield self._approved(proposal, verdict, agreed)
 
     def _approved(self, proposal: Proposal[Any], verdict: Verdict, decisions: tuple[Decision, ...]) -> Assertion:
         try:
             fact = refined(proposal.fact, decisions)
-        except FactInvalid as error:
-            return self._refused(proposal, decisions[-1], str(error))
+        except (FactInvalid, FactTooLarge) as error:
+            refusal = _refusal(proposal, ", ".join(map(str, self._people)), str(error))
+            return refusal.because(proposal, verdict, *decisions)
         return fact.because(proposal, verdict, *decisions)
-
-    def _refused(self, proposal: Proposal[Any], decision: Decision, reason: str) -> Assertion:
-        role = next(
-            step.role for step in self._people if id_of(Request(id_of(proposal), step.role)) == decision.request
-        )
-        return _refusal(proposal, str(Human(role)), reason).because(proposal, decision)
 
     # --- the steps ----------------------------------------------------------------------------------------------
 
@@ -179,6 +175,10 @@ def _passing(proposal: Proposal[Any], said: Iterable[tuple[Step, Finding]]) -> V
 
 def _refusal(proposal: Proposal[Any], step: str, reason: str) -> Verdict:
     return Verdict(id_of(proposal), False, step, legible(reason))
+
+
+def _rejected(decision: Decision) -> str:
+    return f"{decision.by} rejects it{f': {decision.reason}' if decision.reason else ''}"
 
 
 def _sure_enough(step: MinConfidence, proposal: Proposal[Any]) -> Finding:
