@@ -13,7 +13,7 @@ import anyio
 
 from converge.agent import Agent, as_agent
 from converge.archive.copying import copy_job
-from converge.archive.deciding import decision_on
+from converge.archive.deciding import decision_on, post
 from converge.beginning import Beginning, Begun, Limits
 from converge.checking.certificate import Certificate, certify
 from converge.checking.history import history_of
@@ -26,8 +26,6 @@ from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
 from converge.job import Begin, Job
 from converge.kind import Kind
-from converge.lease import is_gone
-from converge.letter import written
 from converge.outcome import Outcome
 from converge.plan import Plan
 from converge.ports import Clock, Lease, Store
@@ -239,10 +237,9 @@ class Engine:
             return await self._post(job_id, (decision,))
 
     async def _post(self, job_id: str, facts: Sequence[Fact]) -> bool:
-        await self.store.give(job_id, self.clock.now(), written(facts))
+        is_run = await post(self.store, job_id, self.clock.now(), facts)
         self._running.look(job_id)
-        lease = await self.store.holder(job_id, self.clock.now())
-        return lease is not None and not is_gone(lease.holder)
+        return is_run
 
     # --- testing a job ------------------------------------------------------------------------------------------
 

@@ -50,7 +50,9 @@ __all__ = [
     "LeaseLost",
     "LoopRunning",
     "NonMonotoneRead",
+    "NotSuggested",
     "OperatorError",
+    "OpinionForeign",
     "PriceUnknown",
     "RequestStale",
     "RequestUnknown",
@@ -290,10 +292,10 @@ class DecisionInvalid(CallerError, ValueError):
 class PriceUnknown(CallerError, LookupError):
     """Raised where money is limited and nobody has said what a model costs."""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, what: str) -> None:
+        self.what = what
         super().__init__(
-            f"the budget limits money and the price of model {model} is not known: "
+            f"the budget limits money and the price of {what} is not known: "
             "name it with Model(price=...), or leave money out of the budget"
         )
 
@@ -392,6 +394,16 @@ class Ungated(AuthorError):
         )
 
 
+class NotSuggested(AuthorError, TypeError):
+    """Raised inside an agent with a gate that emits what cannot be judged."""
+
+    def __init__(self, agent: str, what: str) -> None:
+        super().__init__(
+            f"agent {agent} has a gate and emits {what}: it suggests facts, and its gate makes proposals of them; "
+            "let an agent without a gate revise or invalidate because of what passed"
+        )
+
+
 class WiringInvalid(AuthorError, ValueError):
     """Raised when agents that are fine alone do not fit together in one engine."""
 
@@ -450,6 +462,13 @@ class EvidenceInvalid(AuthorError, ValueError):
 
     def __init__(self, agent: str, fact_id: str, reason: str) -> None:
         super().__init__(f"agent {agent}, emission {fact_id}: {reason}")
+
+
+class OpinionForeign(AuthorError, ValueError):
+    """Raised when an agent states the opinion of another."""
+
+    def __init__(self, agent: str, by: str) -> None:
+        super().__init__(f"agent {agent} states an opinion by {by!r}: it speaks for itself only, as in by={agent!r}")
 
 
 class TooManyEmissions(AuthorError):

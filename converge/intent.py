@@ -91,6 +91,10 @@ class Spend:
     tokens: int = 0
     money: float = 0.0
 
+    def with_calls(self, spent: Mapping[str, Any]) -> "Spend":
+        """Return this spend with what was spent on calls: calls, tokens and money."""
+        return dataclasses.replace(self, **spent)
+
     def plus(self, *, rounds: int = 0, facts: int = 0, activations: int = 0, seconds: float = 0.0) -> "Spend":
         """Return this spend with more added."""
         return Spend(

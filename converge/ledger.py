@@ -40,7 +40,7 @@ class Ledger:
     def __init__(self) -> None:
         self.limits: Budget | None = None
         self.allowances: Mapping[str, Allowance] = {}
-        self.unpriced: set[str] = set()  # models that cost money nobody has named a price for
+        self.unpriced: set[str] = set()  # what costs money that nobody has named a price for
         self._lines: dict[int, Line] = {}
         self._sums: dict[str | None, _Sum] = {None: _Sum()}  # by agent; None: of all
         self._open: dict[int, Line] = {}

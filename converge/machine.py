@@ -10,9 +10,8 @@ __all__ = ["Machine"]
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 from converge.capture import Question
 from converge.churn import Churn
@@ -169,8 +168,7 @@ class Machine:
     @property
     def spending(self) -> Spend:
         """What the job has spent so far, calls included."""
-        calls: Mapping[str, Any] = self.ledger.spent
-        return dataclasses.replace(self.spend, **calls)
+        return self.spend.with_calls(self.ledger.spent)
 
     @property
     def seconds_left(self) -> float:
@@ -427,8 +425,8 @@ class Machine:
             _, version, *rest = question
             note = captures.note(question)
             self.trace.record(Captured, agent, done.activation.view.round, version, *rest, note)
-        for model in sorted(self.ledger.unpriced):
-            self._warnings.if_unpriced(model)
+        for what in sorted(self.ledger.unpriced):
+            self._warnings.if_unpriced(what)
 
     def _with_failures(self, growth: Growth, landed: list[Done], newest: int) -> Growth:
         for round, failed in groupby(

@@ -14,6 +14,7 @@ __all__ = [
     "SameAs",
     "Verdict",
     "proposed_by",
+    "proposed_label",
     "refined",
     "same_as",
 ]
@@ -21,12 +22,13 @@ __all__ = [
 from collections.abc import Iterable
 from functools import cache
 from types import new_class
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import pydantic
 from pydantic_core import from_json
 
 from converge.fact import Fact, id_of, identified, kind_of
+from converge.kind import Kind
 
 F = TypeVar("F", bound=Fact)
 
@@ -128,18 +130,27 @@ def refined(fact: Fact, decisions: Iterable[Decision]) -> Fact:
     return kind_of(fact).load({**content, **changes})  # type: ignore[no-any-return]
 
 
+def proposed_label(kind: Kind) -> str:
+    """Return the label of the kind that a kind of proposals proposes."""
+    return kind.label.removeprefix(_PROPOSALS)
+
+
+_PROPOSALS = "Proposal."
+_Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
 @cache
 def _proposals_of(kind: type[Fact]) -> type[Fact]:
     known = kind_of(kind)
 
     def body(namespace: dict[str, Any]) -> None:
-        namespace["__annotations__"] = {"fact": kind, "by": str, "confidence": float | None}
+        namespace["__annotations__"] = {"fact": kind, "by": str, "confidence": _Share | None}
         namespace["__module__"], namespace["__qualname__"] = __name__, f"Proposal[{kind.__qualname__}]"
         namespace["__doc__"] = f"A {known.name} that is suggested, by whom, and how sure that one is."
         if known.upgrade is not None:
             namespace["upgrade"] = classmethod(_upgraded)
 
-    options = {"name": f"Proposal.{known.name}", "version": known.version, "policy": "many"}
+    options = {"name": f"{_PROPOSALS}{known.name}", "version": known.version, "policy": "many"}
     made: Any = new_class(f"Proposal[{kind.__name__}]", (Fact,), options, body)
     made.__proposed__ = kind
     return made  # type: ignore[no-any-return]

@@ -143,9 +143,14 @@ def _split(label: str) -> tuple[str, int]:
     return name, int(version or 1)
 
 
+def _as_its_kind(fact: Any) -> str:
+    """Write a fact that was read as plain JSON as one of its own class is written."""
+    return f"{kind_of(fact).label}({', '.join(f'{name}={value!r}' for name, value in fact.content.items())})"
+
+
 @lru_cache(maxsize=1_000)  # a class costs a thousand times what reading a fact does
 def _plain_kind(label: str) -> Kind:
     name, version = _split(label)
     options = {"name": name, "version": version, "policy": "many"}
-    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__}
+    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__, "__repr__": _as_its_kind}
     return kind_of(new_class("Plain", (Fact,), options, lambda namespace: namespace.update(body)))

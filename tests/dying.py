@@ -147,7 +147,7 @@ def surround(broken: str) -> None:
     elif broken == "effects":
         instead(Writer, remark=lambda writer, captures: None)
     _note_what_is_kept()
-    around(Captures, "record", lambda _, question, value: f"record {question.name}")
+    around(Captures, "record", lambda _, question, *rest: f"record {question.name}")
     around(Writer, "remark", lambda _, captures: "remark" if captures else "")
     around(Machine, "_merge", "merge")
     for name in ("open", "close", "take", "release", "create", "append", "load", "letters"):

@@ -76,30 +76,40 @@ class Conversation:
         """
         messages, repairs, calls = list(asked.messages), self.repairs, self.tool_calls
         while True:
-            answer = await self._answer(view, asked.item, messages)
-            if answer.tool_calls:
-                calls -= len(answer.tool_calls)
+            # The last answer that cannot be read was a try, like one that is none: a resume asks for another.
+            said = await self._said(view, asked, messages, is_last=not repairs)
+            if said.answer.tool_calls:
+                calls -= len(said.answer.tool_calls)
                 if calls < 0:
                     raise ToolsExceeded(self.agent, self.tool_calls)
-                messages += [answer.message, *[await self._called(view, call) for call in answer.tool_calls]]
-                continue
-            try:
-                return self._read(answer, asked.shown)
-            except AnswerUnfit as unfit:
+                messages += [said.answer.message, *[await self._called(view, call) for call in said.answer.tool_calls]]
+            elif said.unfit is None:
+                return said.items
+            else:
                 repairs -= 1
-                if repairs < 0:
-                    raise
-                messages += [answer.message, {"role": "user", "content": unfit.repair}]
+                messages += [said.answer.message, {"role": "user", "content": said.unfit.repair}]
 
-    async def _answer(self, view: View, item: Fact | None, messages: list[dict[str, Any]]) -> Answer:
+    async def _said(self, view: View, asked: Prompted, messages: list[dict[str, Any]], *, is_last: bool) -> "_Said":
         """Ask, or find what was answered. The item is part of the question: equal prompts are asked one by one."""
-        return judged(  # once more, for its type
-            await view.capture("ask", _Ask(self, view), messages, item, parse=_judged, describe=self._described)
-        )
 
-    def _read(self, answer: Answer, shown: Mapping[str, Fact]) -> list[Item]:
-        text = object_in(answer.text) if answer.rung == "text" else answer.text
-        return read(text, self.form, shown)
+        def parse(captured: Mapping[str, Any]) -> _Said:
+            said = self._read(judged(captured["answer"]), asked.shown)
+            if is_last and said.unfit is not None:
+                raise said.unfit
+            return said
+
+        ask, describe = _Ask(self, view), self._described
+        found: _Said = await view.capture("ask", ask, messages, asked.item, parse=parse, describe=describe)
+        return found
+
+    def _read(self, answer: Answer, shown: Mapping[str, Fact]) -> "_Said":
+        if answer.tool_calls:
+            return _Said(answer)
+        try:
+            text = object_in(answer.text) if answer.rung == "text" else answer.text
+            return _Said(answer, read(text, self.form, shown))
+        except AnswerUnfit as unfit:
+            return _Said(answer, unfit=unfit)
 
     async def _called(self, view: View, call: ToolCall) -> dict[str, Any]:
         tool = self.tools.get(call.name)
@@ -139,5 +149,10 @@ class _Ask:
         return {"messages": messages, "answer": dataclasses.asdict(answer)}
 
 
-def _judged(captured: Mapping[str, Any]) -> Answer:
-    return judged(captured["answer"])
+@dataclasses.dataclass(frozen=True)
+class _Said:
+    """An answer that came whole: what it states, or why it cannot be read."""
+
+    answer: Answer
+    items: list[Item] = dataclasses.field(default_factory=list)
+    unfit: AnswerUnfit | None = None

@@ -21,6 +21,7 @@ __all__ = [
     "ModelError",
     "ModelInvalid",
     "ModelUnknown",
+    "NotRecorded",
     "PromptTooLong",
     "QuotaSpent",
     "RateLimited",
@@ -106,6 +107,16 @@ class ScriptSilent(ModelError):
 
     def __init__(self, model: str, prompt: str) -> None:
         super().__init__(f"the script of model {model} has no reply to {prompt!r:.200}: add a line that matches it")
+
+
+class NotRecorded(ModelError):
+    """Raised when a RecordedModel without a model is asked what its file does not hold."""
+
+    def __init__(self, model: str, path: str, prompt: str) -> None:
+        super().__init__(
+            f"{path} holds no answer of model {model} to {prompt!r:.200}: "
+            "ask a real one once, as in RecordedModel(path, Model(...))"
+        )
 
 
 class DeadlinePassed(ModelError):

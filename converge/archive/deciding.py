@@ -1,16 +1,18 @@
 """A person's decision on what a job asks, given to it from any process: checked against what is stored, then posted."""
 
-__all__ = ["decision_on"]
+__all__ = ["decision_on", "post"]
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic_core import from_json
 
-from converge.deciding import asked, check_decision
+from converge.deciding import asked, check_decision, refusals
 from converge.errors import RequestStale, RequestUnknown
-from converge.fact import id_of, kind_of
+from converge.fact import Fact, id_of, kind_of
 from converge.kind import Kind
+from converge.lease import is_gone
+from converge.letter import written
 from converge.ports import Store
 from converge.proposal import Decision, Request
 from converge.restore import restore
@@ -36,6 +38,13 @@ async def decision_on(
     return decision
 
 
+async def post(store: Store, job_id: str, at: float, facts: Iterable[Fact]) -> bool:
+    """Give facts to a job by letter; return whether somebody is running it now."""
+    await store.give(job_id, at, written(facts))
+    lease = await store.holder(job_id, at)
+    return lease is not None and not is_gone(lease.holder)
+
+
 def _found(view: View, job_id: str, request: str) -> Request:
     requests = {id_of(one): one for one in view.all(Request)}
     fitting = [one for name, one in requests.items() if request in (name, name.rpartition(":")[2])]
@@ -56,6 +65,8 @@ def _refuse_stale(view: View, job_id: str, request: Request) -> None:
         raise RequestStale(job_id, name, f"{decided[0].by} has decided: {decided[0].choice}")
     if not view.is_live(request):
         raise RequestStale(job_id, name, "what it is about does not hold any more")
+    if refusal := refusals(view).get(request.proposal):
+        raise RequestStale(job_id, name, f"what it is about is refused: {refusal.reason}")
 
 
 def _refuse_if_posted(body: str, job_id: str, request: str) -> None:
