@@ -44,7 +44,7 @@ nightly: $(READY)
 	CONVERGE_NIGHTLY=1 $(BIN)/pytest --quiet --numprocesses auto -o faulthandler_timeout=7200 \
 	  tests/test_frontier.py tests/test_oracles.py tests/test_stream.py tests/test_labelling.py \
 	  tests/test_power_loss.py tests/test_disk_faults.py tests/test_kill.py tests/test_shutdown.py \
-	  tests/test_durable_machine.py
+	  tests/test_durable_machine.py tests/test_llm_kill.py
 
 # Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)

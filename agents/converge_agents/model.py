@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from converge.clock import SystemClock
 from converge.ports import Clock
 from converge_agents.answer import Answer, judged
-from converge_agents.asking import Asking, OnText
+from converge_agents.asking import Asking, Meter, OnText
 from converge_agents.dialect import RUNGS, Dialect, Rung
 from converge_agents.errors import (
     AnswerInvalid,
@@ -27,9 +27,11 @@ from converge_agents.errors import (
     ModelInvalid,
     RequestRefused,
     RequestsForbidden,
+    ServerSilent,
 )
 from converge_agents.forbidding import are_forbidden
-from converge_agents.limits import LONGEST_WAIT, Limits
+from converge_agents.limits import LONGEST_WAIT, Limits, Place
+from converge_agents.price import Prices, price_of
 from converge_agents.wire import Wire, scrubbing
 
 if TYPE_CHECKING:
@@ -50,9 +52,10 @@ class Model:
     two pieces of a streamed one. attempts: how often one question is asked at most, while it fails in passing.
     failures: after so many in a row the server is left alone for a while. concurrency, requests_per_minute,
     tokens_per_minute: never more than that, of all who share the model. max_tokens, max_bytes: the size of an answer.
-    rungs: the ways to ask for JSON of a schema, best first. transport: makes an httpx2 transport for the client, for
-    proxies and the like; without one aiohttp is used where it is installed (the extra `aiohttp`), which bears many
-    connections better. Whatever else is named goes into each request. Raises ModelInvalid.
+    price: what its tokens cost, or a table of prices, or the path of a JSON file with one; without it, its cost is
+    unknown. rungs: the ways to ask for JSON of a schema, best first. transport: makes an httpx2 transport for the
+    client, for proxies and the like; without one aiohttp is used where it is installed (the extra `aiohttp`), which
+    bears many connections better. Whatever else is named goes into each request. Raises ModelInvalid.
 
     A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it; else it
     closes with its loop.
@@ -76,6 +79,7 @@ class Model:
         max_tokens: int = 1024,
         max_bytes: int = 1_000_000,
         failures: int = 10,
+        price: Prices | None = None,
         rungs: Sequence[Rung] = RUNGS,
         clock: Clock | None = None,
         random: Callable[[], float] = chance.random,
@@ -84,7 +88,7 @@ class Model:
         counts = {"attempts": attempts, "concurrency": concurrency, "max_tokens": max_tokens, "max_bytes": max_bytes}
         rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
         _check(name, {**counts, **rates, "failures": failures, "timeout": timeout})
-        self.name, self.max_tokens = name, max_tokens
+        self.name, self.max_tokens, self.price = name, max_tokens, price_of(name, price)
         self._base_url, self._key = base_url, None if api_key is None else SecretStr(api_key)
         self._given, self._transport, self._timeout, self._max_bytes = client, transport, timeout, max_bytes
         self._attempts, self._concurrency, self._options = attempts, concurrency, request_options
@@ -128,11 +132,13 @@ class Model:
         tools: Sequence[Mapping[str, Any]] | None = None,
         on_text: OnText | None = None,
         deadline: float | None = None,
+        meter: Meter | None = None,
     ) -> Answer:
         """Return what the model answered, good or not: `judged` says which. Raises a ModelError where none came.
 
         schema: a JSON schema the answer is to fit. on_text: called with each piece of text as it comes, and the number
         of the attempt, for with another attempt the text begins anew. deadline: seconds for everything, waits included.
+        meter: `view.reserve`, which holds room in a job's budget for each request, and raises BudgetSpent without one.
         """
         if self._is_real and are_forbidden():
             raise RequestsForbidden(self.name)
@@ -142,7 +148,7 @@ class Model:
         if tools:
             asked["tools"] = list(tools)
         ends = None if deadline is None else self._clock.elapsed() + deadline
-        asking = Asking.of(asked, schema, on_text, ends)
+        asking = Asking.of(asked, schema, on_text, ends, meter)
         if deadline is None:
             return await self._insistently(asking)
         with self._clock.move_on_after(deadline):
@@ -183,13 +189,29 @@ class Model:
             request = self._dialect.request(spoken, asking.asked, asking.schema)
             try:
                 async with self._limits.place(asking.worst) as place:
-                    answer = await (await self._connected()).send(request, asking.next())
+                    answer = await self._paid(asking, place, request)
                     place.spent = asking.spent(answer)
             except RequestRefused as refusal:
                 self._dialect.concede(refusal, spoken)
             else:
                 asking.rung = None if asking.schema is None else spoken.rung
                 return answer
+
+    async def _paid(self, asking: Asking, place: Place, request: dict[str, Any]) -> Answer:
+        """Send one request, for which there is room in a budget; a failure costs nothing, but silence may."""
+        if asking.meter is None:
+            return await (await self._connected()).send(request, asking.next())
+        place.spent = 0  # of the tokens per minute, until there is a request
+        async with asking.meter(asking.worst, asking.money(self.price), f"model {self.name}") as bill:
+            place.spent = asking.worst
+            try:
+                answer = await (await self._connected()).send(request, asking.next())
+            except ModelError as failure:
+                if not isinstance(failure, ServerSilent):
+                    bill(0)
+                raise
+            bill(asking.spent(answer), asking.money(self.price, answer) or 0.0)
+            return answer
 
     def _wait(self, state: "RetryCallState") -> float:
         """Return for how long the next attempt waits: as long as it was told, or ever longer; never quite as long."""
