@@ -11,7 +11,7 @@ import pytest
 
 from converge import Fact
 from converge_agents.answer import judged
-from converge_agents.answers import AnswerInvalid, read
+from converge_agents.answers import AnswerUnfit, read
 from converge_agents.errors import (
     AnswerCorrupt,
     AnswerCut,
@@ -274,7 +274,7 @@ async def test_what_is_no_json_of_the_schema_is_an_answer_and_says_how_to_be_men
     on_text = hearing if streaming else None
     async with server.model() as model:
         first = judged(await model.ask(HELLO, schema=FORM.schema, on_text=on_text))
-        with pytest.raises(AnswerInvalid) as invalid:
+        with pytest.raises(AnswerUnfit) as invalid:
             read(first.text, FORM)
         again = [*HELLO, first.message, {"role": "user", "content": invalid.value.repair}]
         second = judged(await model.ask(again, schema=FORM.schema, on_text=on_text))
