@@ -4,23 +4,27 @@ from converge.agent import Agent, Live, Retry, agent
 from converge.checking.certificate import Certificate
 from converge.checking.verify import Report
 from converge.engine import Engine, run
-from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Violation, id_of, kind_of
-from converge.intent import Budget, RootIntent, Spend
+from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Suggestion, Violation, id_of, kind_of
+from converge.gate import corroborated_by, human, judged_by, min_confidence
+from converge.intent import Allowance, Budget, RootIntent, Spend
 from converge.invariant import Invariant, invariant
 from converge.job import Job
 from converge.kind import Kind
 from converge.outcome import Outcome
 from converge.plan import Plan
 from converge.proof import Proof
+from converge.proposal import Decision, Opinion, Proposal, Request, SameAs, Verdict, same_as
 from converge.stop import Stop, StopReason, Unread
 from converge.view import Conflict, View
 
 __all__ = [
     "Agent",
+    "Allowance",
     "Assertion",
     "Budget",
     "Certificate",
     "Conflict",
+    "Decision",
     "Engine",
     "Fact",
     "Failure",
@@ -29,23 +33,34 @@ __all__ = [
     "Job",
     "Kind",
     "Live",
+    "Opinion",
     "Outcome",
     "Plan",
     "Proof",
+    "Proposal",
     "Report",
+    "Request",
     "Retry",
     "Revision",
     "RootIntent",
+    "SameAs",
     "Spend",
     "Stop",
     "StopReason",
+    "Suggestion",
     "Unread",
+    "Verdict",
     "View",
     "Violation",
     "agent",
+    "corroborated_by",
+    "human",
     "id_of",
     "invariant",
+    "judged_by",
     "kind_of",
+    "min_confidence",
     "run",
+    "same_as",
 ]
 __version__ = "0.1.0"

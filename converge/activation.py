@@ -6,11 +6,20 @@ An effect is whole: the first emission that breaks a rule makes the activation f
 __all__ = ["seal"]
 
 from collections.abc import Iterable
+from typing import Any
 
 from converge.agent import Agent
 from converge.effect import Effect, Emission
-from converge.errors import EvidenceInvalid, ForeignEmission, UndeclaredWrite
-from converge.fact import REVISED, Assertion, Fact, Invalidation, Revision, id_of, identified, kind_of
+from converge.errors import (
+    EvidenceInvalid,
+    ForeignEmission,
+    NotSuggested,
+    OpinionForeign,
+    UndeclaredWrite,
+    Ungated,
+)
+from converge.fact import REVISED, Assertion, Fact, Invalidation, Revision, Suggestion, id_of, identified, kind_of
+from converge.proposal import Opinion, Proposal
 from converge.view import View
 
 
@@ -20,8 +29,8 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
     own: set[str] = set()
     for value in emitted:
         for fact, cited in _split(agent, value):
-            label = kind_of(fact).label
-            if type(fact) not in agent.writes and not isinstance(fact, Invalidation):
+            if type(fact) not in agent.states and not isinstance(fact, Invalidation):
+                label = kind_of(fact).label
                 raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
             canonical, fact_id, body = identified(fact)
             own.add(fact_id)
@@ -34,17 +43,55 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
 
 
 def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:
+    if agent.gate:
+        return (_proposed(agent, value),)
     if isinstance(value, Fact):
         return ((value, None),)
     if isinstance(value, Assertion):
         return (value,)
+    if isinstance(value, Suggestion):
+        raise Ungated(agent.name, kind_of(value.fact).label)
     if isinstance(value, Revision):
         marker = value.predecessor.invalidate(REVISED + id_of(value.fact))
         return (value.fact, value.evidence or None), (marker, value.evidence or None)
     raise ForeignEmission(agent.name, value)
 
 
+def _proposed(agent: Agent, value: object) -> tuple[Fact, tuple[Fact, ...] | None]:
+    """Return what an agent with a gate suggests, as its proposal: whatever it emits, nothing is believed yet."""
+    if what := _unsuggestible(value):
+        raise NotSuggested(agent.name, what)
+    if isinstance(value, Fact):
+        value = Suggestion(value)
+    elif isinstance(value, Assertion):
+        value = Suggestion(value.fact, None, value.evidence)
+    if not isinstance(value, Suggestion):
+        raise ForeignEmission(agent.name, value)
+    if type(value.fact) not in agent.writes:
+        label = kind_of(value.fact).label
+        raise UndeclaredWrite(agent.name, label, namesake=label in map(_label, agent.writes))
+    kind: Any = Proposal[type(value.fact)]  # type: ignore[misc]  # a class, made while the program runs
+    proposal: Fact = kind(fact=identified(value.fact)[0], by=agent.name, confidence=value.confidence)
+    return proposal, value.evidence or None
+
+
+def _unsuggestible(value: object) -> str:
+    """Say what of facts cannot be judged as a fact; empty for all else."""
+    fact = value.fact if isinstance(value, (Assertion, Revision, Suggestion)) else value
+    if isinstance(value, Revision):
+        return f"a revision of {kind_of(value.fact).label}"
+    if isinstance(fact, Invalidation):
+        return f"an invalidation of {fact.target}"
+    return f"a {kind_of(fact).label}" if isinstance(fact, Proposal) else ""
+
+
+def _label(cls: type[Fact]) -> str:
+    return kind_of(cls).label
+
+
 def _check(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
+    if isinstance(emission.fact, Opinion) and emission.fact.by != agent.name:
+        raise OpinionForeign(agent.name, emission.fact.by)
     if isinstance(emission.fact, Invalidation):
         _check_marker(agent, view, emission, emission.fact.target, own)
     for cited in emission.evidence or ():

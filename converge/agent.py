@@ -1,6 +1,6 @@
 """An agent's declaration: what it reads, writes and invalidates, when it runs, and its function."""
 
-__all__ = ["Agent", "Live", "Retry", "agent", "as_agent"]
+__all__ = ["Agent", "Live", "Retry", "agent", "as_agent", "kind_read"]
 
 import dataclasses
 import inspect
@@ -9,10 +9,12 @@ from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from converge.effect import Source
-from converge.errors import AgentInvalid
+from converge.errors import AgentInvalid, GateInvalid
 from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
-from converge.intent import RootIntent
+from converge.gate import Corroboration, Gate, Steps, steps_of
+from converge.intent import Allowance, RootIntent
 from converge.lookup import Reader
+from converge.proposal import Opinion, Proposal
 from converge.view import View
 
 F = TypeVar("F", bound=Fact)
@@ -55,7 +57,9 @@ class Agent:
     threaded: bool = False
     version: str = "1"
     accepts: Callable[[View], bool] | None = None
-    replaces: bool = False
+    replaces: bool | None = False
+    gate: Steps = ()
+    budget: Allowance | None = None
 
     def __post_init__(self) -> None:
         for option in ("reads", "writes", "invalidates"):
@@ -63,6 +67,8 @@ class Agent:
                 self._check_kind(option, item)
         for problem in self._problems(self.name, self.timeout, self.retry, self.run):
             raise AgentInvalid(str(self.name), problem)
+        for problem in self._problems_of_gate():
+            raise AgentInvalid(self.name, f"gate: {problem}")
 
     def _problems(self, name: object, timeout: object, retry: object, run: object) -> Iterator[str]:
         """Say what is wrong with the declaration; the arguments may be anything, since not everybody checks types."""
@@ -83,6 +89,19 @@ class Agent:
         elif not _takes_a_view(run):
             yield "its function must take one argument, the view"
 
+    def _problems_of_gate(self) -> Iterator[str]:
+        if self.gate and self.invalidates:
+            yield "what it invalidates would pass by the gate: let an agent without one invalidate because of a fact"
+        if self.gate and not self.writes:
+            yield "it proposes nothing: name the kinds in writes="
+        if self.gate and Opinion in self.writes:
+            yield "an opinion of what is proposed is not proposed in turn: let an agent without a gate state it"
+        fields = [(step, field) for step in self.gate if isinstance(step, Corroboration) for field in step.on]
+        for step, field in fields:
+            for kind in self.writes:
+                if field not in kind.__dataclass_fields__:
+                    yield f"{step} compares {field!r}, which is no field of {kind_of(kind).label}"
+
     def __call__(self, view: View) -> Any:
         """Call the agent's function."""
         return self.run(view)
@@ -98,7 +117,17 @@ class Agent:
     @cached_property
     def replacing(self) -> bool:
         """Whether only its latest conclusions count: settled agents, those with a Live read, and those that say so."""
-        return self.settled or self.replaces or any(isinstance(item, Live) for item in self.reads)
+        return self.settled or self.replaces is True or any(isinstance(item, Live) for item in self.reads)
+
+    @cached_property
+    def proposals(self) -> tuple[type[Fact], ...]:
+        """The kinds of what it proposes, if it has a gate."""
+        return tuple(Proposal[kind] for kind in self.writes) if self.gate else ()  # type: ignore[valid-type]
+
+    @cached_property
+    def states(self) -> tuple[type[Fact], ...]:
+        """The kinds of what it states itself: with a gate, proposals only."""
+        return self.proposals or self.writes
 
     @cached_property
     def source(self) -> Source:
@@ -108,13 +137,13 @@ class Agent:
     @cached_property
     def reader(self) -> Reader:
         """What its views allow."""
-        reads = {kind_of(_kind(item)).label: self.replacing or isinstance(item, Live) for item in self.reads}
+        reads = {kind_of(kind_read(item)).label: self.replacing or isinstance(item, Live) for item in self.reads}
         return Reader(self.source, reads)
 
     @cached_property
     def written(self) -> frozenset[str]:
-        """The labels of the kinds it may write."""
-        return frozenset(kind_of(kind).label for kind in self.writes)
+        """The labels of the kinds it may state: with a gate, of proposals only."""
+        return frozenset(kind_of(kind).label for kind in self.states)
 
     @cached_property
     def invalidated(self) -> frozenset[str]:
@@ -124,7 +153,7 @@ class Agent:
     @cached_property
     def kinds(self) -> tuple[type[Fact], ...]:
         """Every kind it declares, in order of declaration."""
-        declared = [*(_kind(item) for item in self.reads), *self.writes, *self.invalidates]
+        declared = [*map(kind_read, self.reads), *self.writes, *self.proposals, *self.invalidates]
         return tuple(dict.fromkeys(declared))
 
     def _check_kind(self, option: str, item: object) -> None:
@@ -157,13 +186,17 @@ def agent(
     threaded: bool = False,
     version: str = "1",
     accepts: Callable[[View], bool] | None = None,
-    replaces: bool = False,
+    replaces: bool | None = False,
+    gate: Gate = (),
+    budget: Allowance | None = None,
     name: str | None = None,
 ) -> Callable[[Callable[[View], Any]], Agent]:
     """Declare a function of one view an agent. It returns or yields facts, `fact.because(...)`, or nothing.
 
     timeout: seconds for one attempt; retry: attempts in all, or a Retry; threaded: run a blocking function in a
-    thread (after a timeout it is abandoned); accepts: a pure test of the view before it runs. Raises AgentInvalid.
+    thread (after a timeout it is abandoned); accepts: a pure test of the view before it runs; replaces: only its latest
+    conclusions count (None: where it lies on no circle); gate: the steps that what it writes must pass before it is
+    believed; budget: what its calls may cost in one job. Raises AgentInvalid.
     """
     if bare is not None:
         raise AgentInvalid(getattr(bare, "__name__", repr(bare)), "declare it as @agent(reads=..., writes=...)")
@@ -183,6 +216,8 @@ def agent(
             version=version,
             accepts=accepts,
             replaces=replaces,
+            gate=_steps(name or str(getattr(run, "__name__", type(run).__name__)), gate),
+            budget=budget,
         )
 
     return declare
@@ -223,9 +258,17 @@ def _takes_a_view(run: Callable[..., Any]) -> bool:
     return True
 
 
+def _steps(name: str, gate: Gate) -> Steps:
+    try:
+        return steps_of(gate)
+    except GateInvalid as error:
+        raise AgentInvalid(str(name), f"gate: {error}") from error
+
+
 def _marks(option: str, kind: type[Fact]) -> bool:
     return option == "invalidates" and kind is Invalidation  # a marker may be marked in turn
 
 
-def _kind(item: type[Fact] | Live[Any]) -> type[Fact]:
+def kind_read(item: type[Fact] | Live[Any]) -> type[Fact]:
+    """Return the kind that an item of `reads=` names."""
     return item.kind if isinstance(item, Live) else item

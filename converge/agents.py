@@ -1,6 +1,8 @@
-"""A face: ready-made agents, re-exported from `converge_agents`, which today holds complete teams only.
+"""A face: ready-made agents and the models they ask, re-exported from `converge_agents`.
 
 A team is imported by its own name: `from converge_agents.teams import strategy`.
 """
 
-__all__: list[str] = []
+from converge_agents import Answer, LLMAgent, Model, Price
+
+__all__ = ["Answer", "LLMAgent", "Model", "Price"]

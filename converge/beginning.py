@@ -3,7 +3,7 @@
 __all__ = ["Beginning", "Begun", "Limits"]
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ class Beginning(NamedTuple):
     store: Store
     clock: Clock
     checkpoints: Checkpoints
+    redact: Callable[[str], str] | None = None
 
     async def new(self, job_id: str, intent: RootIntent, facts: Sequence[Fact], lease: Lease) -> Begun:
         """Begin a job that is not in the store yet."""
@@ -44,7 +45,7 @@ class Beginning(NamedTuple):
         machine = self._machine(Snapshot(job_id, Context(canonical), Trace(), {}, Spend(), intent.budget, 0))
         machine.start(facts, self.clock.now())
         header = JobHeader(job_id, self.clock.now(), body.decode())
-        return machine, Writer(self.store, lease, self.clock, self.checkpoints, header=header)
+        return machine, self._writer(machine, lease, header=header)
 
     async def again(
         self, job_id: str, facts: Sequence[Fact], budget: Limits, intent: RootIntent | None, lease: Lease
@@ -62,7 +63,7 @@ class Beginning(NamedTuple):
         machine.resume(facts, self.clock.now(), letters=bool(letters))
         for letter in letters:
             deliver(letter, machine, self.clock.now())
-        return machine, Writer(self.store, lease, self.clock, self.checkpoints, head=len(stored.bodies))
+        return machine, self._writer(machine, lease, head=len(stored.bodies))
 
     async def anew(self, job_id: str, captures: Anew, budget: Limits, lease: Lease) -> Begun:
         """Begin once more from the root intent and all that was ever given."""
@@ -76,7 +77,7 @@ class Beginning(NamedTuple):
             spend=Spend(),
             budget=_changed(before.budget, budget),
             cycles=before.cycles,
-            captures=before.captures if captures == "reuse" else Captures(),
+            captures=before.captures.unpaid() if captures == "reuse" else Captures(),
             letter=before.letter,
             anew=captures,
         )
@@ -84,9 +85,14 @@ class Beginning(NamedTuple):
         machine.start(given_to(stored, self.wiring.kinds, before), self.clock.now(), ahead=True)
         for letter in await self.store.letters(job_id, snapshot.letter):
             deliver(letter, machine, self.clock.now())
-        return machine, Writer(self.store, lease, self.clock, self.checkpoints, head=len(stored.bodies))
+        return machine, self._writer(machine, lease, head=len(stored.bodies))
+
+    def _writer(self, machine: Machine, lease: Lease, *, head: int = 0, header: JobHeader | None = None) -> Writer:
+        ledger = machine.job.captures.ledger
+        return Writer(self.store, lease, self.clock, self.checkpoints, head=head, header=header, ledger=ledger)
 
     def _machine(self, snapshot: Snapshot) -> Machine:
+        snapshot.captures.redact = snapshot.trace.redact = self.redact
         return Machine(self.wiring, self.schedule, Invariants(snapshot.context.intent, self.rules), snapshot)
 
 

@@ -5,13 +5,14 @@ the activation has made before, and how many answers to it were refused. A call 
 What a finished activation said is captured too, where it must wait before it can be merged.
 """
 
-__all__ = ["SAID", "Captures", "Question", "digest_of_arguments"]
+__all__ = ["SAID", "Bill", "Captures", "Note", "Question", "Reserve", "digest_of_arguments"]
 
 import dataclasses
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
@@ -19,6 +20,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 from converge.canonical import normalized
 from converge.errors import CaptureInvalid
 from converge.fact import Fact, id_of
+from converge.ledger import Ledger
 
 SAID = "(effect)"  # the name under which what an activation said is captured
 
@@ -37,21 +39,47 @@ class Question(NamedTuple):
     attempt: int = 0
 
 
-Keep = Callable[[Question, str], Awaitable[None]]
+Note = Mapping[str, Any] | None  # what the trace says of a capture besides its question
+Keep = Callable[[Question, str, Note], Awaitable[None]]
 
 
-async def _in_memory(question: Question, text: str) -> None:
+class Bill(Protocol):
+    """Says what a request came to; one that nobody settles stays at what it may have cost."""
+
+    def __call__(self, tokens: int, money: float = 0.0) -> None:
+        """Settle it."""
+
+
+Reserve = Callable[[str, int, float | None, str], AbstractAsyncContextManager[Bill]]
+
+
+async def _in_memory(question: Question, text: str, note: Note) -> None:
     """Do nothing: what is not to outlive the process is kept already."""
 
 
+@asynccontextmanager
+async def _for_free(agent: str, tokens: int, money: float | None, what: str) -> AsyncIterator[Bill]:
+    yield lambda tokens, money=0.0: None
+
+
 class Captures:
-    """The captured calls of one job. `keep` makes a capture durable, and returns when it is; nobody uses it before."""
+    """The captured calls of one job. `keep` makes a capture durable, and returns when it is; nobody uses it before.
+
+    reserve: holds room for one request in the job's budget. hear: is told text that is on its way. redact: takes out of
+    a text what is not to be kept; an answer is used as it is kept.
+    """
 
     def __init__(self, keep: Keep = _in_memory) -> None:
         self.keep = keep
+        self.reserve: Reserve = _for_free
+        self.hear: Callable[[str, str, int], object] = lambda agent, text, request: None
+        self.redact: Callable[[str], str] | None = None
+        self.ledger = Ledger()
         self._answers: dict[Question, str] = {}
+        self._notes: dict[Question, Note] = {}
         self._asked: set[str] = set()
         self._said: set[str] = set()
+        self._untold: dict[str, dict[Question, None]] = {}
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -83,24 +111,51 @@ class Captures:
         """Return what a captured call returned, as JSON."""
         return self._answers[question]
 
-    async def record(self, question: Question, value: object) -> Any:
+    def note(self, question: Question) -> Note:
+        """Return what is said of a captured call besides its question."""
+        return self._notes.get(question)
+
+    async def record(self, question: Question, value: object, describe: Callable[[Any], Note] | None = None) -> Any:
         """Capture what a call returned; return it, once it is durable, as it will be read back.
 
         Raises CaptureInvalid, and what `keep` raises.
         """
         try:
-            text = json.dumps(to_jsonable_python(value), allow_nan=False, ensure_ascii=False)
+            data = to_jsonable_python(value)
+            if self.redact is not None:
+                data = _redacted(data, self.redact)
+            text = json.dumps(data, allow_nan=False, ensure_ascii=False)
             text.encode()  # half of a character is no text
         except (PydanticSerializationError, RecursionError, ValueError) as error:
             raise CaptureInvalid(question.agent, question.name, f"what it returned is no JSON data: {error}") from error
-        self.restore(question, text)
-        await self.keep(question, text)
+        note = None if describe is None else describe(data)
+        self.restore(question, text, note)
+        await self.keep(question, text, note)
         return self.answer(question)
 
-    def restore(self, question: Question, text: str) -> None:
+    def restore(self, question: Question, text: str, note: Note = None) -> None:
         """Take over a capture as it was recorded."""
         self._answers.setdefault(question, text)
+        if note is not None:
+            self._notes.setdefault(question, note)
         (self._said if question.name == SAID else self._asked).add(question.agent)
+        if question.name != SAID:
+            self._untold.setdefault(question.agent, {})[question] = None
+
+    def unpaid(self) -> "Captures":
+        """Return the same captures for a job that begins anew: it has paid for none of them, nor told of any."""
+        other = Captures()
+        for question, text in self._answers.items():
+            other.restore(question, text, self._notes.get(question))
+        return other
+
+    def tell(self, question: Question) -> None:
+        """Note that the trace has a capture."""
+        self._untold.get(question.agent, {}).pop(question, None)
+
+    def take_untold(self, agent: str) -> list[Question]:
+        """Return the captures of an agent that the trace does not have yet, in the order of their answers."""
+        return list(self._untold.pop(agent, ()))
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:
@@ -109,6 +164,18 @@ def digest_of_arguments(arguments: tuple[object, ...]) -> str:
         return blake2b(_encoded(arguments).encode(), digest_size=16).hexdigest()
     except RecursionError as error:
         raise ValueError("it holds itself") from error
+
+
+def _redacted(data: Any, redact: Callable[[str], str]) -> Any:
+    match data:
+        case str():
+            return redact(data)
+        case list():
+            return [_redacted(item, redact) for item in data]
+        case dict():
+            return {key: _redacted(item, redact) for key, item in data.items()}
+        case _:
+            return data
 
 
 def _encoded(value: object) -> str:

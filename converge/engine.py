@@ -3,16 +3,17 @@
 __all__ = ["Engine", "run"]
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from secrets import token_hex
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import anyio
 
 from converge.agent import Agent, as_agent
 from converge.archive.copying import copy_job
+from converge.archive.deciding import decision_on, post
 from converge.beginning import Beginning, Begun, Limits
 from converge.checking.certificate import Certificate, certify
 from converge.checking.history import history_of
@@ -25,8 +26,6 @@ from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
 from converge.job import Begin, Job
 from converge.kind import Kind
-from converge.lease import is_gone
-from converge.letter import written
 from converge.outcome import Outcome
 from converge.plan import Plan
 from converge.ports import Clock, Lease, Store
@@ -50,6 +49,7 @@ class Engine:
     replaces its conclusions. checkpoints: after how many cycles what they added is kept; "end": once, at the job's end;
     "manual": when `await job.checkpoint()` says so. What a job was given and what was captured is always kept at once.
     lease_seconds: how long another process must wait for a job whose holder, on another machine, has fallen silent.
+    redact: takes out of a text what is not to be kept, before what a call answered is used, and an event is recorded.
     `async with engine` keeps the store open between jobs.
     """
 
@@ -66,6 +66,7 @@ class Engine:
         lease_seconds: float = 30.0,
         clock: Clock | None = None,
         max_emissions: int = _MAX_EMISSIONS,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         _refuse_foreign(agents, store)
         _refuse_unknown(checkpoints, lease_seconds)
@@ -75,6 +76,7 @@ class Engine:
         self.invariants = tuple(rule if isinstance(rule, Invariant) else invariant(rule) for rule in invariants)
         self.clock: Clock = SystemClock() if clock is None else clock
         self._checkpoints, self._lease_seconds, self._max_emissions = checkpoints, lease_seconds, max_emissions
+        self._redact = redact
         self._keep_in(_memory() if store is None else store)
 
     def __repr__(self) -> str:
@@ -210,10 +212,34 @@ class Engine:
         given = self._known(facts)
         async with self._running.opening:
             await self._running.is_kept(job_id)
-            await self.store.give(job_id, self.clock.now(), written(given))
-            self._running.look(job_id)
-            lease = await self.store.holder(job_id, self.clock.now())
-            return lease is not None and not is_gone(lease.holder)
+            return await self._post(job_id, given)
+
+    async def decide(
+        self,
+        job_id: str,
+        request: str,
+        choice: Literal["approve", "reject", "refine"],
+        *,
+        by: str,
+        reason: str = "",
+        changes: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """State what a person decided on a request of a job, from any process, whoever runs it; see `outcome.asked`.
+
+        request: its id, or the first digits of it. changes: with "refine", the fields that differ from what is
+        proposed. Return whether somebody is running the job now; if not, resume it to go on. Raises RequestUnknown,
+        RequestStale for one that is decided or has fallen, DecisionInvalid or JobUnknown.
+        """
+        content = {"choice": choice, "by": by, "reason": reason, "changes": dict(changes or {})}
+        async with self._running.opening:
+            await self._running.is_kept(job_id)
+            decision = await decision_on(self.store, job_id, request, self.wiring.kinds, content)
+            return await self._post(job_id, (decision,))
+
+    async def _post(self, job_id: str, facts: Sequence[Fact]) -> bool:
+        is_run = await post(self.store, job_id, self.clock.now(), facts)
+        self._running.look(job_id)
+        return is_run
 
     # --- testing a job ------------------------------------------------------------------------------------------
 
@@ -261,7 +287,8 @@ class Engine:
 
     @property
     def _beginning(self) -> Beginning:
-        return Beginning(self.wiring, self.schedule, self.invariants, self.store, self.clock, self._checkpoints)
+        policy, redact = self._checkpoints, self._redact
+        return Beginning(self.wiring, self.schedule, self.invariants, self.store, self.clock, policy, redact)
 
     def _keep_in(self, store: Store) -> None:
         self.store = store

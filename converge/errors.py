@@ -10,11 +10,13 @@ __all__ = [
     "AgentTimeout",
     "AuthorError",
     "BudgetInvalid",
+    "BudgetSpent",
     "CallerError",
     "CaptureInvalid",
     "CaptureMissing",
     "ConvergeError",
     "CycleUnknown",
+    "DecisionInvalid",
     "EngineBusy",
     "EngineElsewhere",
     "EngineInvalid",
@@ -26,6 +28,7 @@ __all__ = [
     "FactTooLarge",
     "ForeignEmission",
     "ForeignPremise",
+    "GateInvalid",
     "IntentInvalid",
     "IntentMismatch",
     "InvariantBroken",
@@ -47,7 +50,12 @@ __all__ = [
     "LeaseLost",
     "LoopRunning",
     "NonMonotoneRead",
+    "NotSuggested",
     "OperatorError",
+    "OpinionForeign",
+    "PriceUnknown",
+    "RequestStale",
+    "RequestUnknown",
     "StoreConflict",
     "StoreForeign",
     "StoreTooNew",
@@ -57,6 +65,7 @@ __all__ = [
     "TooManyEmissions",
     "UndeclaredRead",
     "UndeclaredWrite",
+    "Ungated",
     "WiringInvalid",
 ]
 
@@ -155,7 +164,7 @@ class BudgetInvalid(CallerError, ValueError):
     def __init__(self, name: str, value: object, known: Iterable[str]) -> None:
         known = tuple(known)
         if name in known:
-            sort = "a number" if name == "seconds" else "a whole number"
+            sort = "a number" if name in ("seconds", "money") else "a whole number"
             text = f"budget {name}={value!r} is not {sort} of 0 or more"
         else:
             text = f"there is no budget {name!r}{_perhaps(name, known)}"
@@ -256,6 +265,41 @@ class JobUpgraded(CallerError):
         )
 
 
+class RequestUnknown(CallerError, LookupError):
+    """Raised for a decision on what a job has not asked."""
+
+    def __init__(self, job_id: str, request: str, asked: Iterable[str]) -> None:
+        self.job_id, self.request, self.asked = job_id, request, tuple(asked)
+        known = f"it asks {', '.join(self.asked)}" if self.asked else "it asks nothing"
+        super().__init__(f"job {job_id!r} has no request {request!r}{_perhaps(request, self.asked) or f': {known}'}")
+
+
+class RequestStale(CallerError):
+    """Raised for a decision on a request that is not open any more; `reason` says why."""
+
+    def __init__(self, job_id: str, request: str, reason: str) -> None:
+        self.job_id, self.request, self.reason = job_id, request, reason
+        super().__init__(f"request {request} of job {job_id!r} is not open: {reason}")
+
+
+class DecisionInvalid(CallerError, ValueError):
+    """Raised for a decision that says nothing that can be followed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the decision cannot be used: {reason}")
+
+
+class PriceUnknown(CallerError, LookupError):
+    """Raised where money is limited and nobody has said what a model costs."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"the budget limits money and the price of {what} is not known: "
+            "name it with Model(price=...), or leave money out of the budget"
+        )
+
+
 class TargetInvalid(CallerError):
     """Raised when `package.module:name` does not lead to an engine."""
 
@@ -299,6 +343,26 @@ class EngineElsewhere(CallerError, RuntimeError):
         super().__init__("this engine is at work in another event loop: build one engine for each thread")
 
 
+# --- no more to spend ---------------------------------------------------------------------------------------------
+
+
+class BudgetSpent(ConvergeError):
+    """Raised within an agent whose call finds no room in a budget; its activation stays unread.
+
+    unit: calls, tokens or money; agent: whose own allowance it is, or None where it is the job's budget.
+    """
+
+    def __init__(self, unit: str, agent: str | None = None) -> None:
+        self.unit, self.agent = unit, agent
+        whose = f"agent {agent}" if agent else "the job"
+        super().__init__(f"{whose} has no {unit} left to make this call")
+
+    @property
+    def detail(self) -> tuple[str, ...]:
+        """What a stop says of it: the unit, and whose."""
+        return (self.unit, f"of agent {self.agent}") if self.agent else (self.unit,)
+
+
 # --- the author of an agent, a kind or an invariant ---------------------------------------------------------------
 
 
@@ -314,6 +378,30 @@ class AgentInvalid(AuthorError, TypeError):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"agent {name}: {reason}")
+
+
+class GateInvalid(AuthorError, TypeError):
+    """Raised for a step that a gate cannot have."""
+
+
+class Ungated(AuthorError):
+    """Raised inside an agent that proposes a fact, and has no gate to judge it."""
+
+    def __init__(self, agent: str, kind: str) -> None:
+        super().__init__(
+            f"agent {agent} proposes a {kind} and has no gate: "
+            "say who is to judge it, as in @agent(gate=human()), or emit the fact itself"
+        )
+
+
+class NotSuggested(AuthorError, TypeError):
+    """Raised inside an agent with a gate that emits what cannot be judged."""
+
+    def __init__(self, agent: str, what: str) -> None:
+        super().__init__(
+            f"agent {agent} has a gate and emits {what}: it suggests facts, and its gate makes proposals of them; "
+            "let an agent without a gate revise or invalidate because of what passed"
+        )
 
 
 class WiringInvalid(AuthorError, ValueError):
@@ -374,6 +462,13 @@ class EvidenceInvalid(AuthorError, ValueError):
 
     def __init__(self, agent: str, fact_id: str, reason: str) -> None:
         super().__init__(f"agent {agent}, emission {fact_id}: {reason}")
+
+
+class OpinionForeign(AuthorError, ValueError):
+    """Raised when an agent states the opinion of another."""
+
+    def __init__(self, agent: str, by: str) -> None:
+        super().__init__(f"agent {agent} states an opinion by {by!r}: it speaks for itself only, as in by={agent!r}")
 
 
 class TooManyEmissions(AuthorError):

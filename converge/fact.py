@@ -10,6 +10,7 @@ __all__ = [
     "Failure",
     "Invalidation",
     "Revision",
+    "Suggestion",
     "Violation",
     "id_of",
     "identified",
@@ -100,6 +101,16 @@ class Fact(metaclass=FactMeta):
             raise ValueError(f"the revision changes nothing of {self!r}")
         return Revision(revised, self)
 
+    def propose(self: F, confidence: float | None = None) -> "Suggestion":
+        """Return this fact as a suggestion, to be judged by the agent's gate; `confidence` from 0 to 1.
+
+        Raises ValueError.
+        """
+        given: object = confidence  # callers without a type checker exist
+        if given is not None and not (isinstance(given, (int, float)) and 0 <= given <= 1):
+            raise ValueError(f"confidence is a number from 0 to 1, not {given!r}")
+        return Suggestion(self, confidence)
+
     def __eq__(self, other: object) -> bool:
         """Whether kind and canonical content are equal."""
         return isinstance(other, Fact) and id_of(self) == id_of(other)
@@ -130,6 +141,18 @@ class Revision(NamedTuple):
 
     def because(self, *evidence: Fact) -> "Revision":
         """Return this revision with the facts that, taken together, are the reason for it. Raises TypeError."""
+        return self._replace(evidence=self.fact.because(*evidence).evidence)
+
+
+class Suggestion(NamedTuple):
+    """A fact that an agent with a gate proposes, how sure it is, and the evidence it names."""
+
+    fact: Fact
+    confidence: float | None = None
+    evidence: tuple[Fact, ...] = ()
+
+    def because(self, *evidence: Fact) -> "Suggestion":
+        """Return this suggestion with the facts that, taken together, are the reason for it. Raises TypeError."""
         return self._replace(evidence=self.fact.because(*evidence).evidence)
 
 

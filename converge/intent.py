@@ -3,7 +3,7 @@
 The intent is the first fact of every job. Its budget is not part of its content: more budget is not another intent.
 """
 
-__all__ = ["Budget", "RootIntent", "Spend"]
+__all__ = ["Allowance", "Budget", "RootIntent", "Spend"]
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,7 +23,8 @@ class Budget:
 
     rounds: rounds read; facts: facts derived (given ones are free); activations: agent runs,
     failed ones included; seconds: wall-clock time while running; churn: how often one set of live facts may be left
-    and entered again. 0 is allowed and stops at once. Raises BudgetInvalid.
+    and entered again; calls: requests to models; tokens: of prompts and answers; money: what they cost, in the unit of
+    your prices, None for as much as they cost. 0 is allowed and stops at once. Raises BudgetInvalid.
     """
 
     rounds: int = 1_000
@@ -31,13 +32,12 @@ class Budget:
     activations: int = 1_000_000
     seconds: float = 600.0
     churn: int = 1
+    calls: int = 10_000
+    tokens: int = 100_000_000
+    money: float | None = None
 
     def __post_init__(self) -> None:
-        for name in _UNITS:
-            value = getattr(self, name)
-            whole = name != "seconds"
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not 0 <= value < inf:
-                raise BudgetInvalid(name, value, _UNITS)
+        _check(self, _UNITS)
 
     def with_limits(self, limits: Mapping[str, object]) -> Self:
         """Return this budget with some limits replaced by name. Raises BudgetInvalid for an unknown name."""
@@ -48,16 +48,52 @@ class Budget:
 
 
 _UNITS = tuple(field.name for field in dataclasses.fields(Budget))
+_BROKEN = ("seconds", "money")  # units of which there are parts
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the calls of one agent may cost in one job, in the units of Budget; None: as much as the job has.
+
+    Raises BudgetInvalid.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    money: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, _CALLS, optional=_CALLS)
+
+
+_CALLS = tuple(field.name for field in dataclasses.fields(Allowance))
+
+
+def _check(limits: Budget | Allowance, units: tuple[str, ...], optional: tuple[str, ...] = ("money",)) -> None:
+    for name in units:
+        value = getattr(limits, name)
+        if value is None and name in optional:
+            continue
+        sort = (int, float) if name in _BROKEN else int
+        if isinstance(value, bool) or not isinstance(value, sort) or not 0 <= value < inf:
+            raise BudgetInvalid(name, value, units)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spend:
-    """What a job has spent so far, in the units of Budget."""
+    """What a job has spent so far, in the units of Budget; of calls that are under way, what they may come to."""
 
     rounds: int = 0
     facts: int = 0
     activations: int = 0
     seconds: float = 0.0
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+    def with_calls(self, spent: Mapping[str, Any]) -> "Spend":
+        """Return this spend with what was spent on calls: calls, tokens and money."""
+        return dataclasses.replace(self, **spent)
 
     def plus(self, *, rounds: int = 0, facts: int = 0, activations: int = 0, seconds: float = 0.0) -> "Spend":
         """Return this spend with more added."""
@@ -66,6 +102,9 @@ class Spend:
             self.facts + facts,
             self.activations + activations,
             self.seconds + seconds,
+            self.calls,
+            self.tokens,
+            self.money,
         )
 
 

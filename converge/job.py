@@ -3,6 +3,7 @@
 __all__ = ["Job", "Standing"]
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from math import inf
@@ -19,11 +20,13 @@ from converge.machine import Machine
 from converge.outcome import Outcome
 from converge.pool import Pool
 from converge.ports import Clock, Lease, Letter, Store
+from converge.purse import Purse
 from converge.stop import StopReason
-from converge.trace import Event, Trace
+from converge.trace import Event, TextArrived, Trace
 from converge.writer import Writer
 
 _log = logging.getLogger("converge")
+_ASIDE = 10_000  # pieces of text that one who follows may be behind
 _LOOK_SECONDS = 1.0  # between two looks for letters from other processes, where no commit has told of them
 Begin = Callable[[Lease], Awaitable[tuple[Machine, Writer]]]
 
@@ -53,6 +56,8 @@ class Job:
         self._clock, self._max_emissions = clock, max_emissions
         self._trace, self._first_event = Trace(), 0
         self._listeners = 0
+        self._heard = 0  # pieces of text on their way that were passed on
+        self._aside: deque[tuple[int, TextArrived]] = deque(maxlen=_ASIDE)
         self._scope: anyio.CancelScope | None = None
         self._cancelled = False
         self._outcome: Outcome | None = None
@@ -150,11 +155,12 @@ class Job:
     async def events(self, since: int | None = None) -> AsyncIterator[Event]:
         """Iterate over events as they happen, after sequence number `since`; default: those of this run.
 
-        Nothing is buffered for a consumer, so a slow one never stalls the job: it reads the trace at its own pace.
+        Nothing is buffered for a consumer, so a slow one never stalls the job: it reads the trace at its own pace. Of
+        the text that models are saying, which is in no trace, it may miss some.
         """
         if not self._entered:
             raise JobNotEntered(self.job_id)
-        place = since
+        place, heard = since, self._heard
         self._listeners += 1
         try:
             while True:
@@ -164,6 +170,11 @@ class Job:
                 while place is not None and place < len(self._trace):
                     yield self._trace[place]
                     place += 1
+                if self._heard > heard:
+                    missed = [piece for number, piece in self._aside if number > heard]
+                    heard = self._heard
+                    for piece in missed:
+                        yield piece
                 if ended:
                     return
                 if not self._ended.is_set() and news is self._news:
@@ -189,9 +200,11 @@ class Job:
 
     async def _drive(self, machine: Machine, writer: Writer) -> None:
         self._trace, self._first_event, self._writer = machine.trace, machine.first_event, writer
-        self._standing = Standing(machine.context.intent, machine.spend, machine.job.cycles)
+        self._standing = Standing(machine.context.intent, machine.spending, machine.job.cycles)
         self._begun.set()
-        machine.job.captures.keep = writer.record
+        captures = machine.job.captures
+        captures.keep, captures.hear = writer.record, self._overheard
+        captures.reserve = Purse(captures.ledger, writer.note).reserve
         async with anyio.create_task_group() as actors:
             actors.start_soon(writer.run)
             try:
@@ -247,12 +260,19 @@ class Job:
             stop=actor.stop,
             context=machine.view(),
             trace=machine.trace,
-            spend=machine.spend,
+            spend=machine.spending,
             missing=machine.missing(),
             cycles=machine.cycles,
             errors=dict(machine.errors),
             doubts=machine.doubts(),
         )
+
+    def _overheard(self, agent: str, text: str, request: int) -> None:
+        """Pass on a piece of text to those who follow the job; nobody else keeps it."""
+        if self._listeners:
+            self._heard += 1
+            self._aside.append((self._heard, TextArrived(agent, text, request)))
+            self._tell()
 
     def _tell(self) -> None:
         if self._listeners:

@@ -56,6 +56,10 @@ class Lookup:
         reads = self._reader.reads
         return reads is None or position == 0 or kind_of(self._context.facts[position]).label in reads
 
+    def known(self, fact_id: str) -> Fact | None:
+        """Return the fact with this id, or None where it is not in the view."""
+        return self._context.facts[self._context.position[fact_id]] if self.knows(fact_id) else None
+
     # --- what is declared ---------------------------------------------------------------------------------------
 
     def _log(self, kind: type[Fact]) -> KindLog:

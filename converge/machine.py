@@ -16,15 +16,17 @@ from itertools import groupby
 from converge.capture import Question
 from converge.churn import Churn
 from converge.command import Activate, Activation, Commit, Done
+from converge.deciding import check_decision
 from converge.effect import Effect, Given
-from converge.errors import ForeignPremise
+from converge.errors import BudgetSpent, ForeignPremise
 from converge.fact import Fact, Failure, Violation, kind_of
-from converge.intent import RootIntent
+from converge.intent import RootIntent, Spend
 from converge.invariant import Invariants
 from converge.loss import losses
 from converge.merge import Growth, fresh, merge, premises
 from converge.mishap import described
 from converge.progress import Progress
+from converge.proposal import Decision
 from converge.recall import recall, remark
 from converge.schedule import Ready, Schedule
 from converge.snapshot import Cycle, Snapshot
@@ -33,6 +35,7 @@ from converge.support import Evidence
 from converge.trace import (
     Activated,
     ActivationFailed,
+    Captured,
     FactsArrived,
     JobResumed,
     JobStarted,
@@ -56,6 +59,8 @@ class Machine:
         self.wiring, self.schedule, self.invariants, self.job = wiring, schedule, invariants, job
         self.context, self.trace = job.context, job.trace
         self.spend, self.budget = job.spend, job.budget
+        self.ledger = job.captures.ledger
+        self.ledger.limits, self.ledger.allowances = job.budget, wiring.allowances
         self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)  # as agents are to see it
         self.first_event = len(job.trace)
         self.stop: Stop | None = None
@@ -82,7 +87,7 @@ class Machine:
 
     def start(self, facts: Iterable[Fact], now: float, *, ahead: bool = False) -> None:
         """Begin from the root intent and some facts; `ahead` allows markers on what has yet to be concluded."""
-        growth = premises(self.context, self._checked(facts), 0, ahead=ahead)
+        growth = premises(self.context, self._checked(facts, ahead=True), 0, ahead=ahead)
         objective = self.context.intent.objective
         self.trace.record(JobStarted, now, self.job.job_id, objective, growth.facts, self.schedule.name)
         self.progress.begin()
@@ -98,7 +103,7 @@ class Machine:
         if isinstance(self.context.facts[self.context.supports[-1].fact], Violation):
             self._stated = len(self.context.supports), self.context.labelling.notes
         # What a fact marks may be in a letter that was written before, and is yet to be read.
-        growth = premises(self.context, self._checked(facts), self.context.highest + 1, ahead=letters)
+        growth = premises(self.context, self._checked(facts, ahead=letters), self.context.highest + 1, ahead=letters)
         if not growth and self.progress.idle and not letters:
             return
         self.trace.record(JobResumed, now, self.job.job_id, self._commits, growth.facts, self.schedule.name)
@@ -112,7 +117,7 @@ class Machine:
         gave it may have seen what was never kept. Raises KindUnknown; nothing is taken then.
         """
         round = self.context.highest + 1
-        growth = premises(self.context, self._checked(facts), round, ahead=True)
+        growth = premises(self.context, self._checked(facts, ahead=True), round, ahead=True)
         self.job.letter = letter
         if self.stop is not None and self.stop.at_rest:
             self.stop = None
@@ -125,12 +130,12 @@ class Machine:
         self.job.letter = letter
         self.trace.record(Warned, "", f"letter {letter} is left out: {reason}")
 
-    def remarks(self) -> Iterator[tuple[Question, str]]:
+    def remarks(self) -> Iterator[tuple[Question, str, None]]:
         """Iterate, once each, over what finished activations said that must wait before it can be merged."""
         for number, done in self._landed.items():
             if done.effect is not None and number not in self._remarked:
                 self._remarked.add(number)
-                yield done.activation.view.saying(), remark(done.effect, self.context)
+                yield done.activation.view.saying(), remark(done.effect, self.context), None
 
     def recall(self, activation: Activation) -> Effect | None:
         """Return what an activation said in a run that ended before it was merged, if it is known."""
@@ -161,6 +166,11 @@ class Machine:
         return self._commits
 
     @property
+    def spending(self) -> Spend:
+        """What the job has spent so far, calls included."""
+        return self.spend.with_calls(self.ledger.spent)
+
+    @property
     def seconds_left(self) -> float:
         """How much wall-clock time the budget still allows."""
         return max(0.0, self.budget.seconds - self.spend.seconds)
@@ -177,7 +187,7 @@ class Machine:
                 commits.append(self._commit(growth, now))
                 started = self._start(now)
             if commits:  # what is reserved is durable before it is spent: a crash gives nothing back
-                commits[-1].cycle.spend = self.spend
+                commits[-1].cycle.spend = self.spending
         if started:
             return (*commits, Activate(tuple(started)))
         if self._open:
@@ -211,6 +221,8 @@ class Machine:
         limit = self.stop.detail[0] if self.stop and self.stop.reason is StopReason.BUDGET else ""
         # Rounds of a resumed job may leave some out, and those of a stream are merges.
         loose = self.schedule.name == "stream" or any(isinstance(event, JobResumed) for event in self.trace)
+        if limit in ("calls", "tokens", "money"):
+            found.append(f"its budget of {limit} ended it: whose calls it was spent on is timing")
         if self.schedule.name != "lockstep" and (limit in ("activations", "facts", "churn") or (limit and loose)):
             found.append(f"its budget of {limit} ended it: how far each agent had come by then is timing")
         return tuple(found)
@@ -343,13 +355,16 @@ class Machine:
         newest = self.context.highest
         for done in landed:
             self.progress.release(done.activation.number)
+        for done in landed:
+            self._tell_captures(done)
         merged: list[Done] = []
         before = len(self.context.facts), len(self.context.supports)
         growth = merge(self.context, self._affordable(landed, merged, newest))
         self.spend = self.spend.plus(facts=growth.facts)
         for done in merged:
             self._completed(done, newest)
-        growth = self._with_failures(growth, landed, newest)
+        self._leave_unpaid(landed)
+        growth = self._with_failures(growth, [done for done in landed if not _is_unpaid(done)], newest)
         self._record_merged(landed, before, newest, now)
         self._wake(growth)
         return self._commit(growth, now)
@@ -396,6 +411,22 @@ class Machine:
         self._warnings.if_uncited(agent, done.effect)
         self._warnings.if_self_defeating(agent, done.effect)
         self._warnings.if_revised_twice(agent, done.effect)
+
+    def _leave_unpaid(self, landed: list[Done]) -> None:
+        """Leave unread what was read by those whose calls found no room in a budget; nobody else begins then."""
+        for done in filter(_is_unpaid, landed):
+            assert isinstance(done.error, BudgetSpent)
+            self._exhausted = self._exhausted if self._exhausted[:1] not in ((), ("rounds",)) else done.error.detail
+            self.progress.wake_one(done.activation.number, done.activation.view.round)
+
+    def _tell_captures(self, done: Done) -> None:
+        agent, captures = done.activation.agent.name, self.job.captures
+        for question in captures.take_untold(agent):
+            _, version, *rest = question
+            note = captures.note(question)
+            self.trace.record(Captured, agent, done.activation.view.round, version, *rest, note)
+        for what in sorted(self.ledger.unpriced):
+            self._warnings.if_unpriced(what)
 
     def _with_failures(self, growth: Growth, landed: list[Done], newest: int) -> Growth:
         for round, failed in groupby(
@@ -457,7 +488,7 @@ class Machine:
             since=since,
             upto=upto,
             watermarks=moved,
-            spend=self.spend,
+            spend=self.spending,
             budget=None if self._is_underway else self.budget,
             letter=self.job.letter,
             anew=self.job.anew,
@@ -470,14 +501,20 @@ class Machine:
     def _lengths(self) -> tuple[int, int, int]:
         return len(self.context.facts), len(self.context.supports), len(self.trace)
 
-    def _checked(self, facts: Iterable[Fact]) -> list[Fact]:
+    def _checked(self, facts: Iterable[Fact], *, ahead: bool) -> list[Fact]:
         checked = []
         for fact in facts:
             if not isinstance(fact, Fact):
                 raise ForeignPremise(fact)
             self.wiring.known(fact)
+            if isinstance(fact, Decision):
+                check_decision(self.view(), fact, self.job.job_id, ahead=ahead)
             checked.append(fact)
         return checked
+
+
+def _is_unpaid(done: Done) -> bool:
+    return isinstance(done.error, BudgetSpent)
 
 
 def _is_a_batch(evidence: Evidence) -> bool:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from converge.deciding import Asked, asked
 from converge.fact import Fact, Failure
 from converge.intent import Spend
 from converge.proof import Proof
@@ -52,6 +53,11 @@ class Outcome:
         """Every fact that is neither live nor dead; it stands beside the answer, not in it."""
         kinds = dict.fromkeys(type(fact) for fact in self.context.facts())
         return tuple(fact for kind in kinds for fact in self.context.disputed(kind))
+
+    @cached_property
+    def asked(self) -> tuple[Asked, ...]:
+        """What people are asked and have not decided; `engine.decide(job_id, one.id, ...)` answers."""
+        return asked(self.context)
 
     @cached_property
     def timing_dependent(self) -> tuple[str, ...]:

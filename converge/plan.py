@@ -126,7 +126,7 @@ def _agent(agent: Agent, stratum: int) -> PlannedAgent:
         name=agent.name,
         version=agent.version,
         reads=tuple(Read(label, live) for label, live in (agent.reader.reads or {}).items()),
-        writes=_labels(agent.writes),
+        writes=_labels(agent.states),
         invalidates=_labels(agent.invalidates),
         when=agent.when,
         replaces=_why_replacing(agent),

@@ -22,8 +22,8 @@ from converge.activation import seal
 from converge.agent import Agent, Retry
 from converge.command import Activation, Done
 from converge.effect import Effect
-from converge.errors import AgentTimeout, ForeignEmission, TooManyEmissions
-from converge.fact import Assertion, Fact, Revision
+from converge.errors import AgentTimeout, BudgetSpent, ForeignEmission, TooManyEmissions
+from converge.fact import Assertion, Fact, Revision, Suggestion
 from converge.isolation import Isolated
 from converge.ports import Clock
 from converge.view import View
@@ -124,6 +124,8 @@ class Pool:
                 emitted = await self._emitted_in_time(agent, view, agent.timeout)
         finally:
             view.close()
+        if view.refused is not None:
+            raise view.refused
         effect = seal(agent, view, emitted)
         self._check(view, effect)
         return effect
@@ -157,7 +159,7 @@ class Pool:
     def _listed(self, agent: Agent, produced: Any) -> list[object]:
         if produced is None:
             return []
-        if isinstance(produced, (Fact, Assertion, Revision)):
+        if isinstance(produced, (Fact, Assertion, Revision, Suggestion)):
             return [produced]
         if isinstance(produced, (str, bytes, dict)) or not hasattr(produced, "__iter__"):
             raise ForeignEmission(agent.name, produced)
@@ -182,12 +184,18 @@ class Pool:
 
 
 def _policy(retry: Retry, clock: Clock) -> "AsyncRetrying":
-    from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+    from tenacity import (
+        AsyncRetrying,
+        retry_if_exception_type,
+        retry_if_not_exception_type,
+        stop_after_attempt,
+        wait_exponential,
+    )
 
     return AsyncRetrying(
         stop=stop_after_attempt(retry.attempts),
         wait=wait_exponential(multiplier=retry.wait_seconds, max=retry.most_seconds),
-        retry=retry_if_exception_type(retry.on),
+        retry=retry_if_exception_type(retry.on) & retry_if_not_exception_type(BudgetSpent),
         sleep=clock.sleep,
         reraise=True,
     )

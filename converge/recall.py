@@ -40,7 +40,7 @@ def recall(agent: Agent, view: View, context: Context, captures: Captures) -> Ef
 
 
 def _emission(agent: Agent, fact_id: str, content: Any, evidence: list[str] | None) -> Emission:
-    classes: list[type[Fact]] = [*agent.writes, Invalidation]
+    classes: list[type[Fact]] = [*agent.states, Invalidation]
     kinds = {kind_of(cls).label: kind_of(cls) for cls in classes}
     canonical, found, body = identified(kinds[fact_id.rpartition(":")[0]].load(content))
     if found != fact_id or (isinstance(canonical, Invalidation) and not _may_mark(agent, canonical)):

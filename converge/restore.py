@@ -22,11 +22,12 @@ from converge.errors import StoredFactInvalid
 from converge.fact import Fact, Invalidation, id_of, identified, kind_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.kind import Kind
+from converge.ledger import Line
 from converge.ports import StoredJob
 from converge.snapshot import FORM, Snapshot, Watermark
 from converge.stored_kinds import BUILT_IN, STATED, StoredKinds
 from converge.support import OUTSIDE
-from converge.trace import Trace, decode_event
+from converge.trace import Captured, Trace, decode_event
 
 _FORMS = (2, FORM)  # form 2 kept captures in the row of their cycle
 
@@ -86,6 +87,7 @@ def _restored(stored: StoredJob, kinds: Mapping[str, Kind] | None, doubles: "lis
                 reason = f"form {row['form']} is not form {FORM} of rows"
                 raise StoredFactInvalid(job_id, f"row {number}", reason)
             job.apply(row, number, is_history=number < last)
+    job.snapshot.spend = job.snapshot.spend.with_calls(job.snapshot.captures.ledger.spent)
     return job
 
 
@@ -109,8 +111,10 @@ class _Restoring:
         """Add what one row holds; of one that a later row replaces, only what goes on from it."""
         if row.get("anew"):
             self._begin_anew(keep_captures=row["anew"] == "reuse")
-        for question, answer in row.get("captures", ()):
-            self.snapshot.captures.restore(Question(*question), answer)
+        for question, answer, *note in row.get("captures", ()):
+            self.snapshot.captures.restore(Question(*question), answer, *note)
+        for line in row.get("spent", ()):
+            self.snapshot.captures.ledger.restore(Line(*line))
         if "watermarks" in row:
             if not is_history:
                 self._cycle(row)
@@ -119,7 +123,7 @@ class _Restoring:
 
     def _begin_anew(self, *, keep_captures: bool) -> None:
         job = self.snapshot
-        captures = job.captures if keep_captures else Captures()
+        captures = job.captures.unpaid() if keep_captures else Captures()
         self._places = None
         self.snapshot = Snapshot(
             job.job_id, Context(self._intent), Trace(), {}, Spend(), Budget(), job.cycles, captures, job.letter
@@ -132,8 +136,10 @@ class _Restoring:
             self.snapshot.context.complete(Source(*source), read, wrote)
         for agent, version, replaces, *progress in row["watermarks"]:
             self._advance(Watermark(Source(agent, version, replaces), *progress))
-        for event in row["trace"]:
-            self.snapshot.trace.restore(decode_event(event))
+        for event in map(decode_event, row["trace"]):
+            self.snapshot.trace.restore(event)
+            if isinstance(event, Captured):
+                self.snapshot.captures.tell(Question(event.agent, event.version, *event[4:8]))
         self.snapshot.spend = Spend(**row["spend"])
         if "budget" in row:
             self.snapshot.budget = Budget(**row["budget"])

@@ -12,11 +12,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from converge.capture import Captures, Question
+from converge.capture import Captures, Note, Question
 from converge.context import Context
 from converge.effect import Given, Source
 from converge.fact import identified, stored_id
 from converge.intent import Budget, Spend
+from converge.ledger import Line
 from converge.support import Support
 from converge.trace import Trace, encode_event
 
@@ -63,18 +64,20 @@ class Snapshot:
 
 @dataclasses.dataclass(slots=True)
 class Records:
-    """Captures as a row of their own, made while a job stood at some round and number of facts."""
+    """Captures, and lines of the ledger, as a row of their own, made while a job stood at some round and size."""
 
-    captures: Sequence[tuple[Question, str]]
+    captures: Sequence[tuple[Question, str, Note]]
     at: float
     round: int
     facts: int
+    lines: Sequence[Line] = ()
     cycle: None = None
     stop: None = None
 
     def body(self) -> str:
         """Return the row as JSON."""
-        return f'{{"form":{FORM},"captures":{_dump(self.captures)}}}'
+        lines = f',"spent":{_dump(self.lines)}' if self.lines else ""
+        return f'{{"form":{FORM},"captures":{_dump(self.captures)}{lines}}}'
 
     def lighten(self) -> None:
         """Keep everything: it cannot be computed again."""

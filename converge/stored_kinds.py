@@ -5,6 +5,7 @@ Nothing is guessed and nothing is left out. Where no kinds are given, every fact
 
 __all__ = ["BUILT_IN", "STATED", "StoredKinds"]
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -15,9 +16,20 @@ from converge.errors import FactInvalid, FactTooLarge, KindInvalid, StoredFactIn
 from converge.fact import REVISED, Fact, Failure, Invalidation, Violation, identified, kind_of, remember
 from converge.intent import RootIntent
 from converge.kind import Kind
+from converge.proposal import Decision, Opinion, Request, SameAs, Verdict
 
-STATED = (RootIntent, Failure, Violation)  # by the runtime
-BUILT_IN = {kind_of(cls).label: kind_of(cls) for cls in (*STATED, Invalidation)}
+STATED: tuple[type[Fact], ...] = (RootIntent, Failure, Violation)  # by the runtime
+# Facts about facts, and their fields that name one.
+_NAMES: dict[type[Fact], tuple[str, ...]] = {
+    Invalidation: ("target",),
+    Verdict: ("proposal",),
+    Request: ("proposal",),
+    Opinion: ("proposal",),
+    Decision: ("request",),
+    SameAs: ("one", "other"),
+}
+BUILT_IN: dict[str, Kind] = {kind_of(cls).label: kind_of(cls) for cls in [*STATED, *_NAMES]}
+_NAMING = {kind_of(cls).label for cls in _NAMES}
 
 
 class StoredKinds:
@@ -34,7 +46,7 @@ class StoredKinds:
         self.by_label: dict[str, Kind] = {**(kinds or {}), **BUILT_IN}
         self.labels: dict[str, str] = {}  # of facts that were brought forward -> what they are now
         self.renamed = dict(renamed or {})  # as above, of ids
-        self._kept: set[str] = set()  # markers that are what they were
+        self._kept: set[str] = set()  # facts about facts that are what they were
         self._checked = set(BUILT_IN)  # labels of which a fact has shown that its class makes the same ids still
         self._find_contents = contents
 
@@ -50,7 +62,7 @@ class StoredKinds:
             fact = kind.load({"content": content} if self.plain and label not in BUILT_IN else content)
         except FactInvalid as error:
             raise StoredFactInvalid(self.job_id, fact_id, str(error)) from error
-        if isinstance(fact, Invalidation) and not self.plain:
+        if label in _NAMING and not self.plain:
             return self._redirected(fact, fact_id)
         if not self.plain and label not in self._checked:
             self._check(fact, fact_id, kind)
@@ -93,22 +105,22 @@ class StoredKinds:
         perhaps = f" (did you mean {near[0]}?)" if near else ""
         return f"no agent of this engine declares kind {name}{perhaps}: add one that does"
 
-    def _redirected(self, marker: Invalidation, fact_id: str) -> Fact:
-        """Return a marker, about what its target is now."""
-        target, reason = self._now(marker.target), marker.reason
-        if reason.startswith(REVISED):
-            reason = REVISED + self._now(reason.removeprefix(REVISED))
-        if (target, reason) == (marker.target, marker.reason):
-            remember(marker, fact_id)
+    def _redirected(self, about: Fact, fact_id: str) -> Fact:
+        """Return a fact about facts, such as a marker, with what those are now."""
+        names = {field: self._now(getattr(about, field)) for field in _NAMES[type(about)]}
+        if isinstance(about, Invalidation) and about.reason.startswith(REVISED):
+            names["reason"] = REVISED + self._now(about.reason.removeprefix(REVISED))
+        if all(getattr(about, field) == now for field, now in names.items()):
+            remember(about, fact_id)
             self._kept.add(fact_id)
-            return marker
-        moved, self.renamed[fact_id], _ = identified(Invalidation(target=target, reason=reason))
+            return about
+        moved, self.renamed[fact_id], _ = identified(dataclasses.replace(about, **names))
         return moved
 
     def _now(self, fact_id: str) -> str:
         """Return the id that a fact has now, even where it stands in a later row."""
         label = fact_id.rpartition(":")[0]
-        is_known = label in self.by_label and (label != "Invalidation" or fact_id in self._kept)
+        is_known = label in self.by_label and (label not in _NAMING or fact_id in self._kept)
         if not is_known and fact_id not in self.renamed and fact_id in self._contents:
             self.fact(fact_id, self._contents[fact_id])
         return self.renamed.get(fact_id, fact_id)
@@ -131,9 +143,14 @@ def _split(label: str) -> tuple[str, int]:
     return name, int(version or 1)
 
 
+def _as_its_kind(fact: Any) -> str:
+    """Write a fact that was read as plain JSON as one of its own class is written."""
+    return f"{kind_of(fact).label}({', '.join(f'{name}={value!r}' for name, value in fact.content.items())})"
+
+
 @lru_cache(maxsize=1_000)  # a class costs a thousand times what reading a fact does
 def _plain_kind(label: str) -> Kind:
     name, version = _split(label)
     options = {"name": name, "version": version, "policy": "many"}
-    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__}
+    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__, "__repr__": _as_its_kind}
     return kind_of(new_class("Plain", (Fact,), options, lambda namespace: namespace.update(body)))

@@ -7,6 +7,7 @@
 __all__ = [
     "Activated",
     "ActivationFailed",
+    "Captured",
     "Event",
     "FactsArrived",
     "JobResumed",
@@ -14,13 +15,14 @@ __all__ = [
     "JobStopped",
     "RoundMerged",
     "RoundStarted",
+    "TextArrived",
     "Trace",
     "Warned",
     "decode_event",
     "encode_event",
 ]
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args, overload
 
 
@@ -75,6 +77,23 @@ class Activated(NamedTuple):
     seconds: float
 
 
+class Captured(NamedTuple):
+    """A call of an agent that read `round` was captured; its question, and what whoever made it says of it.
+
+    Of a model's answer, `note` holds its model, rung, requests, tokens, money and the like.
+    """
+
+    sequence: int
+    agent: str
+    round: int
+    version: str
+    name: str
+    arguments: str
+    nth: int
+    attempt: int
+    note: Mapping[str, Any] | None
+
+
 class ActivationFailed(NamedTuple):
     """An agent that read `round` contributed nothing: the error's name, its text, and the attempts made."""
 
@@ -104,6 +123,15 @@ class Warned(NamedTuple):
     text: str
 
 
+class TextArrived(NamedTuple):
+    """A piece of an answer that an agent's model is giving, of its request with this number. It is in no trace."""
+
+    agent: str
+    text: str
+    request: int
+    sequence: int = 0
+
+
 class JobStopped(NamedTuple):
     """The job ended for this reason, said in one sentence."""
 
@@ -118,23 +146,28 @@ Event = (
     | JobResumed
     | FactsArrived
     | RoundStarted
+    | Captured
     | Activated
     | ActivationFailed
     | RoundMerged
     | Warned
+    | TextArrived
     | JobStopped
 )
 _TYPES: dict[str, Any] = {cls.__name__: cls for cls in get_args(Event)}
 
 
 class Trace(Sequence[Event]):
-    """The events of a job in order. Only the merge actor records."""
+    """The events of a job in order. Only the merge actor records. `redact` is applied to every text of an event."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self.redact: Callable[[str], str] | None = None
 
     def record(self, event: type[Any], *values: Any) -> None:
         """Append an event, giving it the next sequence number."""
+        if self.redact is not None:
+            values = tuple(self.redact(value) if isinstance(value, str) else value for value in values)
         self._events.append(event(len(self._events) + 1, *values))
 
     def restore(self, event: Event) -> None:

@@ -3,6 +3,7 @@
 __all__ = ["verdict"]
 
 from converge.context import Context
+from converge.deciding import asked
 from converge.fact import id_of
 from converge.invariant import Invariants
 from converge.stop import Stop, StopReason
@@ -18,6 +19,8 @@ def verdict(context: Context, trace: Trace, failing: tuple[str, ...], invariants
         return Stop(StopReason.AGENT_FAILED, tuple(_failure(name, trace) for name in failing))
     if violations := invariants.violations(view):
         return Stop(StopReason.INVARIANT, tuple(map(str, violations)))
+    if waiting := asked(view):
+        return Stop(StopReason.WAITING, tuple(map(str, waiting)))
     if contested := _contested(context):
         return Stop(StopReason.CONTESTED, contested)
     if unaccepted := invariants.unaccepted(view):

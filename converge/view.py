@@ -8,12 +8,13 @@ from a view must not depend on arrival. What the calls returned is remembered as
 __all__ = ["UNRESTRICTED", "Conflict", "View"]
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, TypeVar
 
-from converge.capture import SAID, Captures, Question, digest_of_arguments
+from converge.capture import SAID, Bill, Captures, Note, Question, digest_of_arguments
 from converge.context import Context, digest_of
 from converge.effect import Given, Range, Source
-from converge.errors import CaptureInvalid, KeyContested
+from converge.errors import BudgetSpent, CaptureInvalid, KeyContested
 from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
 from converge.join import least_upper_bound
@@ -47,6 +48,7 @@ class View(Lookup):
         "_mends",
         "_picks",
         "_ranges",
+        "refused",
     )
 
     def __init__(
@@ -67,6 +69,7 @@ class View(Lookup):
         self._picks: list[int] = []
         self._lubs: dict[str, tuple[str, ...]] = {}  # id of a join that is no fact -> the ids it was made of
         self._counts: dict[Question, int] = {}
+        self.refused: BudgetSpent | None = None  # a call that this activation had no budget for
 
     def __repr__(self) -> str:
         return f"<view of round {self.round} for {self._reader.agent}>"
@@ -131,6 +134,10 @@ class View(Lookup):
             return self._live(kind)
         return self._pick(tuple(fact for fact in self._about(kind, key) if self._is(fact, LIVE)))
 
+    def current(self, kind: type[F], key: Any = ANY_KEY) -> tuple[F, ...]:
+        """Return the live facts of a kind, or of one key, where it is read with its liveness; elsewhere all of them."""
+        return self.live(kind, key) if self._reads_liveness(kind) else self.all(kind, key)
+
     def dead(self, kind: type[F]) -> tuple[F, ...]:
         """Return the facts of a kind that no longer hold."""
         self._declared_live(kind, "dead")
@@ -182,21 +189,24 @@ class View(Lookup):
         *arguments: Any,
         parse: Callable[[Any], Any] | None = None,
         tries: int = 1,
+        describe: Callable[[Any], Note] | None = None,
     ) -> Any:
         """Return what `call(*arguments)` returned when it was first made; it is recorded before it is returned.
 
         It is found again by agent, name and arguments (without any: by this view), so a resumed job asks nothing twice.
         The call may be plain or async and returns JSON data. `parse` makes of the answer what is returned: an answer
         that it raises for is kept, and the next one is asked for, at most `tries` of them in a row; a later attempt
-        begins where this one ended. Raises CaptureInvalid, what the call raises, and in the end what `parse` raises.
+        begins where this one ended. `describe` makes of it what the trace says. Raises CaptureInvalid, what the call
+        raises, and in the end what `parse` raises.
         """
-        captures = self._captures
-        if captures is None:
-            raise CaptureInvalid(self._reader.agent, name, "only the view of an activation that is running captures")
+        captures = self._running(name)
         question = self._question(name, arguments)
         while True:
             is_new = not captures.knows(question)
-            answer = await self._asked(captures, question, call, arguments) if is_new else captures.answer(question)
+            if is_new:
+                answer = await captures.record(question, await self._asked(call, arguments), describe)
+            else:
+                answer = captures.answer(question)
             tries -= is_new
             try:
                 return answer if parse is None else parse(answer)
@@ -205,7 +215,27 @@ class View(Lookup):
                 if (is_new and tries < 1) or not captures.asks_again(question):
                     raise
 
+    def reserve(
+        self, tokens: int = 0, money: float | None = 0.0, what: str = "call"
+    ) -> AbstractAsyncContextManager[Bill]:
+        """Hold room in the job's budget for one request that may come to so many tokens and so much money.
+
+        `async with view.reserve(tokens=2_000) as bill: ...; bill(tokens=312)`; a bill that is not settled stays at the
+        worst. money: None where its price is not known. Within the block, raises BudgetSpent or PriceUnknown.
+        """
+        return self._running(what).reserve(self._reader.agent, tokens, money, what)
+
+    def hear(self, text: str, request: int = 1) -> None:
+        """Pass on a piece of text that is on its way to those who follow the job; it is in no trace."""
+        if self._captures is not None:
+            self._captures.hear(self._reader.agent, text, request)
+
     # --- evidence and comparison --------------------------------------------------------------------------------
+
+    def shown(self) -> tuple[Fact, ...]:
+        """Return the facts that the calls made so far returned, in id order; the root intent is none of them."""
+        places = self._context.members(self.given())
+        return tuple(sorted((self._context.facts[place] for place in places if place), key=id_of))
 
     def given(self) -> Given:
         """Return what the calls made so far returned; the root intent where they returned nothing."""
@@ -340,13 +370,18 @@ class View(Lookup):
         key = kind_of(kind).key_of(best)
         return self._joined(kind, {key: by_key[key]})[0]
 
-    async def _asked(
-        self, captures: Captures, question: Question, call: Callable[..., Any], arguments: tuple[Any, ...]
-    ) -> Any:
-        value = call(*arguments)
-        if hasattr(value, "__await__"):
-            value = await value
-        return await captures.record(question, value)
+    async def _asked(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        try:
+            value = call(*arguments)
+            return await value if hasattr(value, "__await__") else value
+        except BudgetSpent as refusal:
+            self.refused = refusal  # whoever catches it has not concluded anything for all that
+            raise
+
+    def _running(self, name: str) -> Captures:
+        if self._captures is None:
+            raise CaptureInvalid(self._reader.agent, name, "only the view of an activation that is running captures")
+        return self._captures
 
     def _question(self, name: str, arguments: tuple[Any, ...]) -> Question:
         source = self._reader.source

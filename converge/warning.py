@@ -74,6 +74,10 @@ class Warnings:
             if log is None or not log.rounds:
                 self._say("", f"no fact of kind {label} was given and no agent writes it")
 
+    def if_unpriced(self, what: str) -> None:
+        """Name what costs something that nobody can add up."""
+        self._say("", f"the price of {what} is not known: what it cost is not in the money spent")
+
     def _were_read(self, ids: Iterable[str], ran: int, again: Container[int]) -> bool:
         places = (self._context.position.get(fact_id, -1) for fact_id in ids)
         return all(place >= 0 and place not in again and self._context.rounds[place] <= ran for place in places)

@@ -2,14 +2,18 @@
 
 __all__ = ["STATED", "Wiring"]
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from converge.agent import Agent
+from converge.agent import Agent, kind_read
 from converge.errors import KindUnknown, WiringInvalid
 from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
 from converge.flow import Flow
+from converge.gate import OpinionOf
 from converge.intent import RootIntent
 from converge.kind import Kind
+from converge.promotion import gate_of, is_gate
+from converge.proposal import ANSWERING, SAID_ABOUT, Decision, Opinion, proposed_by
 
 STATED = (RootIntent, Invalidation, Failure, Violation)  # kinds that need no agent to write them
 
@@ -24,16 +28,20 @@ class Wiring:
     def __init__(
         self, agents: Iterable[Agent], inputs: Iterable[type[Fact]] | None = None, *, allow_disputes: bool = False
     ) -> None:
-        self.agents: Sequence[Agent] = tuple(sorted(agents, key=lambda agent: agent.name))
+        self.agents: Sequence[Agent] = _with_gates(agents)
         self._refuse_equal_names()
+        self._refuse_forgeries()
+        self._refuse_leaks()
+        self._refuse_missing_judges()
         self.kinds: Mapping[str, Kind] = self._collect_kinds(inputs or ())
         self.written = frozenset(label for agent in self.agents for label in agent.written)
         read = {label for agent in self.agents for label in agent.reader.reads or ()}
-        self.inputs = tuple(sorted(read - self.written - {kind_of(cls).label for cls in STATED}))
+        self.inputs = tuple(sorted(read - self.written - {kind_of(cls).label for cls in (*STATED, *SAID_ABOUT)}))
         if inputs is not None:
             self._refuse_undeclared_inputs({kind_of(cls).label for cls in inputs})
+        self.agents, self.flow = _as_replacing_as_can_be(self.agents)
         self.readers: Mapping[str, tuple[int, ...]] = self._index_readers()
-        self.flow = Flow(self.agents)
+        self.allowances = {agent.name: agent.budget for agent in self.agents if agent.budget is not None}
         self.reads_liveness = any(agent.replacing for agent in self.agents)
         if not allow_disputes and (circle := self.flow.forbidden_circle()):
             raise WiringInvalid(self._describe(circle))
@@ -62,6 +70,35 @@ class Wiring:
                 raise WiringInvalid(
                     f"two agents are named {one.name!r}: give one of them another name, as in @agent(name=...)"
                 )
+
+    def _refuse_forgeries(self) -> None:
+        """Nobody proposes in the name of another, passes a verdict, or decides in the place of a person."""
+        for agent in self.agents:
+            for kind in () if is_gate(agent) else agent.writes:
+                if reason := _why_not_stated(kind):
+                    raise WiringInvalid(f"agent {agent.name} writes {kind_of(kind).label}, {reason}")
+
+    def _refuse_leaks(self) -> None:
+        """Only gates and validators read what is proposed: nobody concludes from what is not believed yet."""
+        for agent in self.agents:
+            read = [kind for kind in map(kind_read, agent.reads) if proposed_by(kind) is not None]
+            leaked = [kind for kind in agent.writes if kind not in ANSWERING] + [*agent.invalidates]
+            if read and leaked and not is_gate(agent):
+                kinds = kind_of(read[0]).label, kind_of(proposed_by(read[0])).label  # type: ignore[arg-type]
+                raise WiringInvalid(
+                    f"agent {agent.name} reads {kinds[0]} and writes {kind_of(leaked[0]).label}: what is only proposed "
+                    f"may be judged and nothing else; read {kinds[1]}, which is what passed, or write Opinion or SameAs"
+                )
+
+    def _refuse_missing_judges(self) -> None:
+        judges = [agent.name for agent in self.agents if Opinion in agent.writes]
+        for agent in self.agents:
+            for step in agent.gate:
+                if isinstance(step, OpinionOf) and step.agent not in judges:
+                    known = f"those that do are {', '.join(judges)}" if judges else "no agent does"
+                    raise WiringInvalid(
+                        f"agent {agent.name} is {step}, and no agent of that name writes Opinion: {known}"
+                    )
 
     def _collect_kinds(self, inputs: Iterable[type[Fact]]) -> dict[str, Kind]:
         kinds: dict[str, Kind] = {}
@@ -115,6 +152,38 @@ class Wiring:
 
 
 _MARKER = kind_of(Invalidation).label
+
+
+def _why_not_stated(kind: type[Fact]) -> str:
+    """Say why no agent may write a kind that is about what is proposed; empty where one may."""
+    if (proposed := proposed_by(kind)) is not None:
+        label = kind_of(proposed).label
+        return f"and a proposal is made of what an agent with a gate emits: write {label} and declare gate="
+    if kind is Decision:
+        return "and only people decide: give it to the job with engine.decide(...)"
+    return "and only gates state that" if kind in SAID_ABOUT and kind not in ANSWERING else ""
+
+
+def _with_gates(agents: Iterable[Agent]) -> tuple[Agent, ...]:
+    """Return the agents and those behind their gates, in name order."""
+    declared = list(agents)
+    gates = [gate_of(agent) for agent in declared if agent.gate]
+    return tuple(sorted([*declared, *gates], key=lambda agent: agent.name))
+
+
+def _as_replacing_as_can_be(agents: Sequence[Agent]) -> tuple[Sequence[Agent], Flow]:
+    """Return the agents, those that leave it open replacing where they lie on no circle, and how growth travels."""
+    open_ = {agent.name for agent in agents if agent.replaces is None}
+    while True:
+        settled = tuple(
+            agent if agent.replaces is not None else dataclasses.replace(agent, replaces=agent.name in open_)
+            for agent in agents
+        )
+        flow = Flow(settled)
+        on_circle = {settled[number].name for number in flow.forbidden_circle()} & open_
+        if not on_circle:
+            return settled, flow
+        open_ -= on_circle
 
 
 def _why_replacing(agent: Agent) -> str:

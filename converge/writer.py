@@ -11,14 +11,15 @@ from typing import Literal, NamedTuple
 
 import anyio
 
-from converge.capture import Question
+from converge.capture import Note, Question
 from converge.chain import JobHeader, Row
 from converge.errors import ConvergeError, StoreUnavailable
+from converge.ledger import Ledger
 from converge.ports import Clock, Lease, Store
 from converge.snapshot import Cycle, Records
 
 Checkpoints = int | Literal["end", "manual"]  # after how many cycles; at the job's end; when the caller says
-Captured = tuple[Question, str]
+Captured = tuple[Question, str, Note]
 
 
 class _Request(NamedTuple):
@@ -39,10 +40,12 @@ class Writer:
         *,
         head: int = 0,
         header: JobHeader | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._store, self._lease, self._clock, self._policy = store, lease, clock, policy
         self._head = head  # the number of the job's last row
         self._header = header  # of a job that is not in the store yet
+        self._ledger = Ledger() if ledger is None else ledger
         self._failure: Exception | None = None
         self._waiting: list[Row] = []  # cycles that the policy lets wait
         self._records: list[Captured] = []  # captures of a store that need not be kept at once
@@ -85,12 +88,19 @@ class Writer:
         if self._failure is not None:
             raise self._failure
 
-    async def record(self, question: Question, text: str) -> None:
+    async def record(self, question: Question, text: str, note: Note) -> None:
         """Return when a capture is kept. Raises as `checkpoint` does."""
         if self._store.durable:
-            await self._ask([(question, text)], cycles=False)
+            await self._ask([(question, text, note)], cycles=False)
         else:
-            self._records.append((question, text))
+            self._records.append((question, text, note))
+        if self._failure is not None:
+            raise self._failure
+
+    async def note(self) -> None:
+        """Return when what the ledger says is kept. Raises as `checkpoint` does."""
+        if self._store.durable:
+            await self._ask((), cycles=False)
         if self._failure is not None:
             raise self._failure
 
@@ -115,7 +125,7 @@ class Writer:
         """Let `run` end once it has written what it was given; captures are kept, whatever becomes of their cycle."""
         self._requests.close()
         self.begun.set()
-        if self._records and self._failure is None:
+        if not self._store.durable and self._failure is None:
             await self._keep((), cycles=False)
 
     def _is_due(self, cycle: Cycle) -> bool:
@@ -157,9 +167,10 @@ class Writer:
 
     async def _append(self, captures: Sequence[Captured], *, cycles: bool) -> None:
         rows: list[Row] = []
-        if captures := [*self._records, *captures]:
+        captures, lines = [*self._records, *captures], self._ledger.take()
+        if captures or lines:
             assert self._last is not None  # whoever captures was started after a commit
-            rows.append(Records(captures, self._clock.now(), self._last.round, self._last.facts))
+            rows.append(Records(captures, self._clock.now(), self._last.round, self._last.facts, lines))
         self._records = []
         if cycles:
             rows += self._waiting

@@ -147,7 +147,7 @@ def surround(broken: str) -> None:
     elif broken == "effects":
         instead(Writer, remark=lambda writer, captures: None)
     _note_what_is_kept()
-    around(Captures, "record", lambda _, question, value: f"record {question.name}")
+    around(Captures, "record", lambda _, question, *rest: f"record {question.name}")
     around(Writer, "remark", lambda _, captures: "remark" if captures else "")
     around(Machine, "_merge", "merge")
     for name in ("open", "close", "take", "release", "create", "append", "load", "letters"):
@@ -169,13 +169,13 @@ def _note_what_is_kept() -> None:
     record, remark, append = Captures.record, Writer.remark, SQLiteStore.append
     said: list[str] = []
 
-    async def recorded(self: Captures, question: Any, value: object) -> Any:
-        answer = await record(self, question, value)
+    async def recorded(self: Captures, question: Any, value: object, describe: Any = None) -> Any:
+        answer = await record(self, question, value, describe)
         life.notes("kept", question.name)
         return answer
 
     def remarked(self: Writer, captures: Any) -> None:
-        said.extend(question.agent for question, _ in captures)
+        said.extend(question.agent for question, *_ in captures)
         remark(self, captures)
 
     async def appended(self: SQLiteStore, lease: Any, after: int, rows: Any) -> int:
@@ -193,7 +193,7 @@ def _note_what_is_kept() -> None:
 def _found_in(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         if isinstance(row, Records):
-            yield from (question.agent if question.name == SAID else question.name for question, _ in row.captures)
+            yield from (question.agent if question.name == SAID else question.name for question, *_ in row.captures)
         elif isinstance(row, Cycle):
             events = (row.trace[place] for place in range(row.since[2], row.upto[2]))
             yield from (event.agent for event in events if isinstance(event, Activated))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, create_model, field_validator
 from converge import Fact
 from converge.errors import KindInvalid
 from converge.fact import id_of
-from converge_agents.answers import AnswerInvalid, Item, object_in, read, references, write
+from converge_agents.answers import AnswerUnfit, Item, object_in, read, references, write
 from converge_agents.lint import lint
 from converge_agents.schema import AnswerForm
 
@@ -42,7 +42,7 @@ SHOWN = references([RISK, FIRE])
 
 
 def problems(text: str, form: AnswerForm = ONE, **limits: int) -> tuple[tuple[str, str], ...]:
-    with pytest.raises(AnswerInvalid) as caught:
+    with pytest.raises(AnswerUnfit) as caught:
         read(text, form, SHOWN, **limits)
     return caught.value.problems
 
@@ -291,7 +291,7 @@ def test_a_reference_in_brackets_and_one_given_twice_is_one_reference() -> None:
 def test_a_reference_to_no_fact_shown_is_named() -> None:
     text = '{"Risk": [], "Doubt": [{"evidence": ["F1", "F9"], "fact": {"about": "x"}, "confidence": 1}]}'
     assert problems(text, CITING) == (("Doubt.0.evidence", "there is no 'F9': the facts shown are F1 to F2"),)
-    with pytest.raises(AnswerInvalid, match="no facts were shown"):
+    with pytest.raises(AnswerUnfit, match="no facts were shown"):
         read(text, CITING)
 
 
@@ -351,12 +351,12 @@ def test_whatever_is_no_answer_raises_the_one_error(text: str) -> None:
 def test_any_text_and_any_json_is_read_or_raises_the_one_error(content: Any) -> None:
     for text in (str(content), json.dumps(content), json.dumps({"items": content})):
         for attempt in (lambda text=text: read(text, ONE), lambda text=text: object_in(text)):
-            with suppress(AnswerInvalid):
+            with suppress(AnswerUnfit):
                 attempt()
 
 
 def test_no_text_at_all_raises_the_one_error() -> None:
-    with pytest.raises(AnswerInvalid, match="no text"):
+    with pytest.raises(AnswerUnfit, match="no text"):
         read(None, ONE)  # type: ignore[arg-type]  # what a refusal leaves in its place
 
 
@@ -369,7 +369,7 @@ def test_a_validator_that_fails_in_its_own_way_raises_the_one_error() -> None:
         def _divides(cls, part: int) -> int:
             return part + 1 // part * 0
 
-    with pytest.raises(AnswerInvalid, match="ZeroDivisionError"):
+    with pytest.raises(AnswerUnfit, match="ZeroDivisionError"):
         read('{"items": [{"part": 0}]}', AnswerForm([Ratio]))
 
 
@@ -388,7 +388,7 @@ def test_a_number_that_json_cannot_hold_is_named_inside_a_nested_model_too() -> 
     class Whole(Fact):
         part: Part
 
-    with pytest.raises(AnswerInvalid):
+    with pytest.raises(AnswerUnfit):
         read('{"items": [{"part": {"share": 1e999}}]}', AnswerForm([Whole]))
 
 
@@ -405,7 +405,7 @@ def test_an_answer_with_too_many_bytes_is_refused_unread() -> None:
 
 
 def test_an_error_says_what_to_send_back_and_stays_short_whatever_the_answer_was() -> None:
-    with pytest.raises(AnswerInvalid) as caught:
+    with pytest.raises(AnswerUnfit) as caught:
         read(json.dumps({"items": [{"x" * 500: 1}] * 900}), ONE)
     assert len(caught.value.repair) < 5_000
     assert "and 1790 more" in str(caught.value)
@@ -453,10 +453,10 @@ def test_the_one_object_is_found_in_the_text_around_it(text: str) -> None:
     ],
 )
 def test_no_object_is_guessed(text: str, reason: str) -> None:
-    with pytest.raises(AnswerInvalid, match=reason):
+    with pytest.raises(AnswerUnfit, match=reason):
         object_in(text)
 
 
 def test_the_search_for_an_object_is_bounded() -> None:
-    with pytest.raises(AnswerInvalid, match="the limit"):
+    with pytest.raises(AnswerUnfit, match="the limit"):
         object_in("x" * 11, max_bytes=10)

@@ -355,7 +355,7 @@ def drive(job: Play, ends: int | None = None) -> tuple[list[str], list[str]]:
                 job.stop = command
         if remarks := list(job.machine.remarks()):
             job.bodies.append(Records(remarks, 0.0, 0, 0).body())
-            questions = [question for question, _ in remarks]
+            questions = [question for question, *_ in remarks]
             assert kept.isdisjoint(questions), "it was kept before"
             kept.update(questions)
         if not waiting or ends == 0:

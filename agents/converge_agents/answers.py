@@ -3,7 +3,7 @@
 An answer is data from outside. It is bounded in bytes and items, and one part that is wrong makes the whole wrong.
 """
 
-__all__ = ["MAX_ANSWER_BYTES", "MAX_ITEMS", "AnswerInvalid", "Item", "object_in", "read", "references", "write"]
+__all__ = ["MAX_ANSWER_BYTES", "MAX_ITEMS", "AnswerUnfit", "Item", "object_in", "read", "references", "write"]
 
 import json
 import re
@@ -33,7 +33,7 @@ class Item(NamedTuple):
     confidence: float | None = None
 
 
-class AnswerInvalid(ValueError):
+class AnswerUnfit(ValueError):
     """Raised for an answer that cannot be used; `problems` has the path of each field and what is wrong with it."""
 
     def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
@@ -64,7 +64,7 @@ def read(
     """Return the items of an answer, kind by kind in the form's order, each fact in canonical form.
 
     `shown` has the facts that may be cited, by reference. A field with a default may be missing, whatever the schema
-    asks. Raises AnswerInvalid for whatever text is no such answer; a kind that cannot be read back from its own JSON
+    asks. Raises AnswerUnfit for whatever text is no such answer; a kind that cannot be read back from its own JSON
     remains its author's KindInvalid, which no answer could mend.
     """
     _check_bytes(text, max_bytes)
@@ -90,7 +90,7 @@ def write(items: Iterable[Item | Fact], form: AnswerForm, shown: Mapping[str, Fa
 def object_in(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> str:
     """Return the one JSON object in a text that has prose or a fence around it, as it stands there.
 
-    It is for servers that cannot be asked for JSON. Raises AnswerInvalid where there is no object, or more than one:
+    It is for servers that cannot be asked for JSON. Raises AnswerUnfit where there is no object, or more than one:
     which of two was meant is not guessed.
     """
     _check_bytes(text, max_bytes)
@@ -98,20 +98,20 @@ def object_in(text: str, *, max_bytes: int = MAX_ANSWER_BYTES) -> str:
         case [found]:
             return found
         case []:
-            raise AnswerInvalid([("", "there is no whole JSON object in it")])
+            raise AnswerUnfit([("", "there is no whole JSON object in it")])
         case several:
-            raise AnswerInvalid([("", f"there are {len(several)} JSON objects in it, and one is needed")])
+            raise AnswerUnfit([("", f"there are {len(several)} JSON objects in it, and one is needed")])
 
 
 def _check_bytes(text: object, limit: int) -> None:
     if not isinstance(text, str):
-        raise AnswerInvalid([("", "there is no text in it")])
+        raise AnswerUnfit([("", "there is no text in it")])
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise AnswerInvalid([("", "it holds half of a character (a lone surrogate)")]) from error
+        raise AnswerUnfit([("", "it holds half of a character (a lone surrogate)")]) from error
     if size > limit:
-        raise AnswerInvalid([("", f"it has {size:,} bytes and {limit:,} is the limit")])
+        raise AnswerUnfit([("", f"it has {size:,} bytes and {limit:,} is the limit")])
 
 
 def _check_items(text: str, limit: int) -> None:
@@ -119,13 +119,13 @@ def _check_items(text: str, limit: int) -> None:
     try:
         lists = from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise AnswerInvalid([("", f"it is not JSON ({error})")]) from error
+        raise AnswerUnfit([("", f"it is not JSON ({error})")]) from error
     if _infinite(lists):
-        raise AnswerInvalid([("", "it holds a number that is too large")])
+        raise AnswerUnfit([("", "it holds a number that is too large")])
     if not isinstance(lists, dict):
-        raise AnswerInvalid([("", f"an object is needed, not a {type(lists).__name__}")])
+        raise AnswerUnfit([("", f"an object is needed, not a {type(lists).__name__}")])
     if (count := sum(len(items) for items in lists.values() if isinstance(items, list))) > limit:
-        raise AnswerInvalid([("", f"it has {count:,} items and {limit:,} is the limit")])
+        raise AnswerUnfit([("", f"it has {count:,} items and {limit:,} is the limit")])
 
 
 def _infinite(value: object) -> bool:
@@ -145,9 +145,9 @@ def _validated(text: str, form: AnswerForm) -> BaseModel:
     try:
         return form.model.model_validate_json(text)
     except ValidationError as error:
-        raise AnswerInvalid(problems_of(error)) from error
+        raise AnswerUnfit(problems_of(error)) from error
     except Exception as error:  # a kind's own validator, at something its author did not think of
-        raise AnswerInvalid([("", f"a value in it is none that is expected ({type(error).__name__})")]) from error
+        raise AnswerUnfit([("", f"a value in it is none that is expected ({type(error).__name__})")]) from error
 
 
 def _stated(answer: BaseModel, form: AnswerForm) -> Iterator[tuple[str, Any]]:
@@ -168,16 +168,16 @@ def _canonical(path: str, fact: Fact) -> Fact:
     try:
         return identified(fact)[0]
     except FactInvalid as error:
-        raise AnswerInvalid((f"{path}.{field}".rstrip("."), text) for field, text in error.problems) from error
+        raise AnswerUnfit((f"{path}.{field}".rstrip("."), text) for field, text in error.problems) from error
     except FactTooLarge as error:
-        raise AnswerInvalid([(path, str(error))]) from error
+        raise AnswerUnfit([(path, str(error))]) from error
 
 
 def _cited(path: str, given: list[str], shown: Mapping[str, Fact]) -> tuple[Fact, ...]:
     cited = [reference.strip("[]() ") for reference in given]  # a prompt may show them in brackets
     if unknown := [reference for reference in cited if reference not in shown]:
         known = f"the facts shown are {next(iter(shown))} to {list(shown)[-1]}" if shown else "no facts were shown"
-        raise AnswerInvalid((path, f"there is no {reference[:40]!r}: {known}") for reference in unknown)
+        raise AnswerUnfit((path, f"there is no {reference[:40]!r}: {known}") for reference in unknown)
     return tuple(dict.fromkeys(shown[reference] for reference in cited))
 
 

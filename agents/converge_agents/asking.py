@@ -1,20 +1,24 @@
 """One question on its way to an answer: what is asked, how often it was sent, and what came of it so far."""
 
-__all__ = ["Asking", "OnText"]
+__all__ = ["Asking", "Meter", "OnText"]
 
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from hashlib import blake2b
 from typing import Any, Self
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from converge.capture import Bill
 from converge_agents.answer import Answer, Attempt
 from converge_agents.dialect import Rung
 from converge_agents.errors import AnswerInvalid, ClientFailed, ModelError
+from converge_agents.price import Price
 
 OnText = Callable[[str, int], object]  # a piece of text, and the number of the request it comes from
+Meter = Callable[[int, float | None, str], AbstractAsyncContextManager[Bill]]  # tokens, money, of what
 
 
 @dataclasses.dataclass(slots=True)
@@ -27,6 +31,7 @@ class Asking:
     ends: float | None
     worst: int
     digest: str
+    meter: Meter | None = None
     rung: Rung | None = None
     requests: int = 0
     last: ModelError | None = None
@@ -34,14 +39,19 @@ class Asking:
 
     @classmethod
     def of(
-        cls, asked: dict[str, Any], schema: Mapping[str, Any] | None, on_text: OnText | None, ends: float | None
+        cls,
+        asked: dict[str, Any],
+        schema: Mapping[str, Any] | None,
+        on_text: OnText | None,
+        ends: float | None,
+        meter: Meter | None = None,
     ) -> Self:
         """Return the question; `ends` is when its time is over. Raises ClientFailed for what is no JSON data."""
         text = _encoded(asked["model"], {**asked, "extra_headers": None, "schema": schema})
         if on_text is not None:
             asked["stream"] = True
         digest = blake2b(text, digest_size=16).hexdigest()
-        return cls(asked, schema, on_text, ends, worst=len(text) + asked["max_tokens"], digest=digest)
+        return cls(asked, schema, on_text, ends, len(text) + asked["max_tokens"], digest, meter)
 
     def next(self) -> Callable[[str], object] | None:
         """Count a request; return who is told its text."""
@@ -54,6 +64,14 @@ class Asking:
         if answer.input_tokens is None or answer.output_tokens is None:
             return self.worst
         return answer.input_tokens + answer.output_tokens
+
+    def money(self, price: Price | None, answer: Answer | None = None) -> float | None:
+        """Return what an answer cost, or what one may cost at the worst; None where the price is not known."""
+        if price is None:
+            return None
+        most = self.asked["max_tokens"]
+        given, said = (None, None) if answer is None else (answer.input_tokens, answer.output_tokens)
+        return price.of(self.worst - most if given is None else given, most if said is None else said)
 
     def failed(self, failure: ModelError, seconds: float) -> None:
         """Note an attempt that came to nothing."""

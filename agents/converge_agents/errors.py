@@ -21,6 +21,7 @@ __all__ = [
     "ModelError",
     "ModelInvalid",
     "ModelUnknown",
+    "NotRecorded",
     "PromptTooLong",
     "QuotaSpent",
     "RateLimited",
@@ -32,6 +33,7 @@ __all__ = [
     "ServerFailed",
     "ServerSilent",
     "ServerUnreachable",
+    "ToolsExceeded",
 ]
 
 from datetime import UTC, datetime
@@ -105,6 +107,16 @@ class ScriptSilent(ModelError):
 
     def __init__(self, model: str, prompt: str) -> None:
         super().__init__(f"the script of model {model} has no reply to {prompt!r:.200}: add a line that matches it")
+
+
+class NotRecorded(ModelError):
+    """Raised when a RecordedModel without a model is asked what its file does not hold."""
+
+    def __init__(self, model: str, path: str, prompt: str) -> None:
+        super().__init__(
+            f"{path} holds no answer of model {model} to {prompt!r:.200}: "
+            "ask a real one once, as in RecordedModel(path, Model(...))"
+        )
 
 
 class DeadlinePassed(ModelError):
@@ -257,6 +269,13 @@ class AnswerFiltered(AnswerInvalid):
     """Raised for an answer that the server's content filter stopped."""
 
     problem = "was stopped by the server's content filter"
+
+
+class ToolsExceeded(ModelError):
+    """Raised when a model calls more tools in one conversation than it may."""
+
+    def __init__(self, agent: str, most: int) -> None:
+        super().__init__(f"agent {agent}: its model called more than {most} tools for one answer: raise tool_calls=")
 
 
 class AnswerRefused(AnswerInvalid):

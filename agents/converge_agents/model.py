@@ -6,7 +6,7 @@ import asyncio
 import os
 import random as chance
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from converge.clock import SystemClock
 from converge.ports import Clock
 from converge_agents.answer import Answer, judged
-from converge_agents.asking import Asking, OnText
+from converge_agents.asking import Asking, Meter, OnText
 from converge_agents.dialect import RUNGS, Dialect, Rung
 from converge_agents.errors import (
     AnswerInvalid,
@@ -27,9 +27,11 @@ from converge_agents.errors import (
     ModelInvalid,
     RequestRefused,
     RequestsForbidden,
+    ServerSilent,
 )
 from converge_agents.forbidding import are_forbidden
-from converge_agents.limits import LONGEST_WAIT, Limits
+from converge_agents.limits import LONGEST_WAIT, Limits, Place
+from converge_agents.price import Prices, price_of
 from converge_agents.wire import Wire, scrubbing
 
 if TYPE_CHECKING:
@@ -50,10 +52,13 @@ class Model:
     two pieces of a streamed one. attempts: how often one question is asked at most, while it fails in passing.
     failures: after so many in a row the server is left alone for a while. concurrency, requests_per_minute,
     tokens_per_minute: never more than that, of all who share the model. max_tokens, max_bytes: the size of an answer.
-    rungs: the ways to ask for JSON of a schema, best first. transport: makes an httpx2 transport for the client, for
-    proxies and the like. Whatever else is named goes into each request. Raises ModelInvalid.
+    price: what its tokens cost, or a table of prices, or the path of a JSON file with one; without it, its cost is
+    unknown. rungs: the ways to ask for JSON of a schema, best first. transport: makes an httpx2 transport for the
+    client, for proxies and the like; without one aiohttp is used where it is installed (the extra `aiohttp`), which
+    bears many connections better. Whatever else is named goes into each request. Raises ModelInvalid.
 
-    A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it.
+    A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it; else it
+    closes with its loop.
     """
 
     _is_real = True  # else it may be asked even where requests are forbidden
@@ -74,6 +79,7 @@ class Model:
         max_tokens: int = 1024,
         max_bytes: int = 1_000_000,
         failures: int = 10,
+        price: Prices | None = None,
         rungs: Sequence[Rung] = RUNGS,
         clock: Clock | None = None,
         random: Callable[[], float] = chance.random,
@@ -82,7 +88,7 @@ class Model:
         counts = {"attempts": attempts, "concurrency": concurrency, "max_tokens": max_tokens, "max_bytes": max_bytes}
         rates = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute}
         _check(name, {**counts, **rates, "failures": failures, "timeout": timeout})
-        self.name, self.max_tokens = name, max_tokens
+        self.name, self.max_tokens, self.price = name, max_tokens, price_of(name, price)
         self._base_url, self._key = base_url, None if api_key is None else SecretStr(api_key)
         self._given, self._transport, self._timeout, self._max_bytes = client, transport, timeout, max_bytes
         self._attempts, self._concurrency, self._options = attempts, concurrency, request_options
@@ -98,6 +104,7 @@ class Model:
             failures=failures,
         )
         self._wire: Wire | None = None
+        self._open: AsyncGenerator[None] | None = None
         self._loop: Callable[[], object] = lambda: None
 
     def __repr__(self) -> str:
@@ -113,9 +120,9 @@ class Model:
 
     async def aclose(self) -> None:
         """Close the connections; asked again, the model makes new ones. A client that was passed in stays open."""
-        wire, self._wire = self._wire, None
-        if wire is not None and self._given is None and self._loop() is asyncio.get_running_loop():
-            await wire.client.close()
+        still_open, self._wire, self._open = self._open, None, None
+        if still_open is not None and self._loop() is asyncio.get_running_loop():
+            await still_open.aclose()
 
     async def ask(
         self,
@@ -125,21 +132,23 @@ class Model:
         tools: Sequence[Mapping[str, Any]] | None = None,
         on_text: OnText | None = None,
         deadline: float | None = None,
+        meter: Meter | None = None,
     ) -> Answer:
         """Return what the model answered, good or not: `judged` says which. Raises a ModelError where none came.
 
         schema: a JSON schema the answer is to fit. on_text: called with each piece of text as it comes, and the number
         of the attempt, for with another attempt the text begins anew. deadline: seconds for everything, waits included.
+        meter: `view.reserve`, which holds room in a job's budget for each request, and raises BudgetSpent without one.
         """
         if self._is_real and are_forbidden():
             raise RequestsForbidden(self.name)
         self._limits.enter_loop()
-        self._connected()  # before the clock runs: the first time, the client has to be imported
+        await self._connected()  # before the clock runs: the first time, the client has to be imported
         asked = {"model": self.name, "messages": list(messages), "max_tokens": self.max_tokens, **self._options}
         if tools:
             asked["tools"] = list(tools)
         ends = None if deadline is None else self._clock.elapsed() + deadline
-        asking = Asking.of(asked, schema, on_text, ends)
+        asking = Asking.of(asked, schema, on_text, ends, meter)
         if deadline is None:
             return await self._insistently(asking)
         with self._clock.move_on_after(deadline):
@@ -180,13 +189,29 @@ class Model:
             request = self._dialect.request(spoken, asking.asked, asking.schema)
             try:
                 async with self._limits.place(asking.worst) as place:
-                    answer = await self._connected().send(request, asking.next())
+                    answer = await self._paid(asking, place, request)
                     place.spent = asking.spent(answer)
             except RequestRefused as refusal:
                 self._dialect.concede(refusal, spoken)
             else:
                 asking.rung = None if asking.schema is None else spoken.rung
                 return answer
+
+    async def _paid(self, asking: Asking, place: Place, request: dict[str, Any]) -> Answer:
+        """Send one request, for which there is room in a budget; a failure costs nothing, but silence may."""
+        if asking.meter is None:
+            return await (await self._connected()).send(request, asking.next())
+        place.spent = 0  # of the tokens per minute, until there is a request
+        async with asking.meter(asking.worst, asking.money(self.price), f"model {self.name}") as bill:
+            place.spent = asking.worst
+            try:
+                answer = await (await self._connected()).send(request, asking.next())
+            except ModelError as failure:
+                if not isinstance(failure, ServerSilent):
+                    bill(0)
+                raise
+            bill(asking.spent(answer), asking.money(self.price, answer) or 0.0)
+            return answer
 
     def _wait(self, state: "RetryCallState") -> float:
         """Return for how long the next attempt waits: as long as it was told, or ever longer; never quite as long."""
@@ -201,10 +226,13 @@ class Model:
             return True
         return asking.ends is not None and self._clock.elapsed() + state.upcoming_sleep >= asking.ends
 
-    def _connected(self) -> Wire:
+    async def _connected(self) -> Wire:
         loop = asyncio.get_running_loop()
         if self._wire is None or self._loop() is not loop:
             self._wire, self._loop = self._named_connect(), weakref.ref(loop)
+            if self._given is None:
+                self._open = _open(self._wire.client)
+                await anext(self._open)
         return self._wire
 
     def _named_connect(self) -> Wire:
@@ -226,13 +254,17 @@ class Model:
 
     def _own_client(self, timeout: "Timeout") -> "AsyncOpenAI":
         from httpx2 import Limits as PoolLimits
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
 
-        pool = DefaultAsyncHttpxClient(
-            limits=PoolLimits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency),
-            timeout=timeout,
-            transport=None if self._transport is None else self._transport(),
-        )
+        options: dict[str, Any] = {
+            "limits": PoolLimits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency),
+            "timeout": timeout,
+            "transport": None if self._transport is None else self._transport(),
+        }
+        try:
+            pool = DefaultAioHttpClient(**options)
+        except RuntimeError:  # aiohttp is not installed
+            pool = DefaultAsyncHttpxClient(**options)
         return AsyncOpenAI(api_key=self._secret(), base_url=self._base_url, http_client=pool)
 
     def _secret(self) -> str:
@@ -242,6 +274,14 @@ class Model:
         if not known and not (self._base_url or os.environ.get("OPENAI_BASE_URL")):
             raise KeyMissing(self.name)
         return known or "none"
+
+
+async def _open(client: "AsyncOpenAI") -> AsyncGenerator[None]:
+    """Keep a client open until this is closed; a loop that ends closes the generators that nobody else has."""
+    try:
+        yield
+    finally:
+        await client.close()
 
 
 def _check(model: str, options: Mapping[str, float | None]) -> None:

@@ -68,7 +68,7 @@ class Watched(View):
 
 
 _CALLS = (
-    *("new", "all", "get", "conflicts"),
+    *("new", "all", "get", "current", "conflicts"),
     *("live", "dead", "disputed", "lost", "revived", "absent", "count", "best", "is_live"),
     *("live_digest", "proof_digest", "depending_on", "why"),
 )

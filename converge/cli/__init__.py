@@ -20,6 +20,7 @@ from converge.cli.again import fork, restart
 from converge.cli.audit import audit
 from converge.cli.bench import bench
 from converge.cli.console import news, one_line, write_line
+from converge.cli.decide import decide
 from converge.cli.doctor import doctor
 from converge.cli.exit_codes import EXIT_CODES_HELP, ExitCode, code_of_error
 from converge.cli.files import export, import_
@@ -40,6 +41,7 @@ app.command(epilog=EXIT_CODES_HELP)(resume)
 app.command(epilog=EXIT_CODES_HELP)(restart)
 app.command(epilog=EXIT_CODES_HELP)(fork)
 app.command()(give)
+app.command()(decide)
 app.command()(plan)
 app.command()(jobs)
 app.command()(show)

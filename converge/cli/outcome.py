@@ -9,17 +9,18 @@ import dataclasses
 import shlex
 from typing import Any
 
-from pydantic_core import from_json
 from rich.console import Console
 
+from converge.cli.asked import asked_data, content_of, short, show_asked
 from converge.cli.console import as_line, counted, one_line, write_line
 from converge.cli.exit_codes import code_of_stop
 from converge.cli.place import DEFAULT_STORE
 from converge.engine import Engine
-from converge.fact import Fact, Failure, Invalidation, id_of, identified, kind_of
+from converge.fact import Fact, Failure, Invalidation, id_of, kind_of
 from converge.intent import Budget, Spend
 from converge.kind import Kind
 from converge.outcome import Outcome
+from converge.proposal import SAID_ABOUT
 from converge.stop import StopReason
 
 _SHOWN = 20  # facts of the answer
@@ -30,8 +31,9 @@ def outcome_data(outcome: Outcome, engine: Engine, store: str) -> dict[str, Any]
 
     {"job_id", "objective", "store": text, "exit_code", "cycles": int, "converged": bool,
     "stop": {"reason", "text": text, "detail": [text], "unread": [{"agent": text, "round": int}]},
-    "spend": {"rounds", "facts", "activations": int, "seconds": float},
+    "spend": {"rounds", "facts", "activations", "calls", "tokens": int, "seconds", "money": float},
     "kinds": {kind: {"live", "dead", "disputed": int}}, "answer": [{"id", "kind": text, "fact": object}],
+    "asked": [{"request", "role", "kind", "by": text, "confidence": float | null, "fact": object}],
     "missing": [agent], "warnings": [text], "digest", "live_digest", "proof_digest": text}
     """
     stop = outcome.stop
@@ -51,9 +53,10 @@ def outcome_data(outcome: Outcome, engine: Engine, store: str) -> dict[str, Any]
         "spend": dataclasses.asdict(outcome.spend),
         "kinds": _counts(outcome, engine),
         "answer": [
-            {"id": id_of(fact), "kind": kind_of(fact).label, "fact": _content(fact)}
+            {"id": id_of(fact), "kind": kind_of(fact).label, "fact": content_of(fact)}
             for fact in _answer(outcome, engine)
         ],
+        "asked": [asked_data(one) for one in outcome.asked],
         "missing": list(outcome.missing),
         "warnings": list(outcome.warnings),
         "digest": outcome.digest,
@@ -65,15 +68,22 @@ def outcome_data(outcome: Outcome, engine: Engine, store: str) -> dict[str, Any]
 def show_outcome(console: Console, outcome: Outcome, engine: Engine) -> None:
     """Print an outcome as text."""
     style = "bold green" if outcome.converged else "bold yellow"
-    write_line(console, (one_line(outcome.stop), style))
+    said = f"a decision is awaited on {counted(len(outcome.asked), 'request')}" if _waits(outcome) else outcome.stop
+    write_line(console, (one_line(said), style))
     answer = _answer(outcome, engine)
     for fact in answer[:_SHOWN]:
-        write_line(console, "  ", (kind_of(fact).label, "bold"), " ", as_line(_content(fact)))
+        write_line(console, "  ", (kind_of(fact).label, "bold"), " ", as_line(content_of(fact)))
     if len(answer) > _SHOWN:
         write_line(console, f"  and {len(answer) - _SHOWN:,} more")
+    for one in outcome.asked:
+        show_asked(console, one)
     if outcome.missing:
         write_line(console, f"optional agents that failed: {', '.join(outcome.missing)}")
     write_line(console, (_summary(outcome, engine), "dim"))
+
+
+def _waits(outcome: Outcome) -> bool:
+    return outcome.stop.reason is StopReason.WAITING
 
 
 def hint_of(outcome: Outcome, budget: Budget, target: str, store: str) -> str:
@@ -84,17 +94,28 @@ def hint_of(outcome: Outcome, budget: Budget, target: str, store: str) -> str:
     more = shlex.join(["converge", "resume", target, outcome.job_id, *place])
     match outcome.stop.reason:
         case StopReason.BUDGET:
-            return f"to go on: {more} --budget {_doubled(budget, *outcome.stop.detail)}"
+            return f"to go on: {more} {_more_budget(budget, *outcome.stop.detail)}".rstrip()
         case StopReason.CANCELLED:
             return f"to go on: {more}"
+        case StopReason.WAITING:
+            said = [short(outcome.asked[0].id), "--approve", "--by", "NAME"]
+            answer = shlex.join(["converge", "decide", outcome.job_id, *said, *place])
+            return f"to decide: {answer}; then: {more}"
         case StopReason.AGENT_FAILED:
             return f"when the agent is mended: {more}"
         case _:
             return f"to go on with more facts: {more} --facts FILE"
 
 
-def _doubled(budget: Budget, unit: str) -> str:
-    return f"{unit}={max(1, round(2 * getattr(budget, unit)))}"
+def _more_budget(budget: Budget, unit: str, *whose: str) -> str:
+    """Return the option that doubles a limit; an agent's own allowance is its author's affair."""
+    limit = getattr(budget, unit)
+    if limit is None or (whose and unit != "churn"):
+        return ""
+    return f"--budget {unit}={max(1, round(2 * limit))}"
+
+
+_ABOUT = {kind_of(cls).label for cls in SAID_ABOUT}  # how an answer came about is no part of it
 
 
 def _answer(outcome: Outcome, engine: Engine) -> list[Fact]:
@@ -102,13 +123,9 @@ def _answer(outcome: Outcome, engine: Engine) -> list[Fact]:
     kinds = {label: kind for label, kind in engine.kinds.items() if label not in read}
     written = {label for agent in engine.agents for label in agent.written}
     answer: list[Fact] = []
-    for label in sorted(kinds.keys() & written):
+    for label in sorted(kinds.keys() & written - _ABOUT):
         answer += outcome.context.live(kinds[label].cls)
     return answer
-
-
-def _content(fact: Fact) -> dict[str, Any]:
-    return from_json(identified(fact)[2])  # type: ignore[no-any-return]
 
 
 def _counts(outcome: Outcome, engine: Engine) -> dict[str, dict[str, int]]:
@@ -134,4 +151,7 @@ def _summary(outcome: Outcome, engine: Engine) -> str:
 def spent(spend: Spend) -> str:
     """Return a spend as text."""
     whole = ((spend.rounds, "round"), (spend.facts, "fact"), (spend.activations, "activation"))
-    return f"spent {', '.join(counted(value, unit) for value, unit in whole)}, {spend.seconds:.3g} s"
+    paid = ((spend.calls, "call"), (spend.tokens, "token")) if spend.calls else ()
+    said = [counted(value, unit) for value, unit in (*whole, *paid)]
+    money = [f"{spend.money:.4g} in money"] if spend.money else []
+    return f"spent {', '.join([*said, *money])}, {spend.seconds:.3g} s"

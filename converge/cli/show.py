@@ -82,7 +82,7 @@ def _told(snapshot: Snapshot, store: str, facts: Sequence[StoredFact]) -> dict[s
     """Return JSON data of this shape; `stop` is null for an unfinished job, `agents` is empty for a given fact.
 
     {"job_id", "objective", "store": text, "stop": {"reason", "text": text} | null, "cycles": int,
-    "spend": {"rounds", "facts", "activations": int, "seconds": float}, "budget": as spend,
+    "spend": {"rounds", "facts", "activations", "calls", "tokens": int, "seconds", "money": float}, "budget": as spend,
     "facts": [{"id", "kind", "label": text, "round": int, "agents": [text], "fact": object}]}
     """
     stop = last_stop(snapshot.trace)

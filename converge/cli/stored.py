@@ -12,10 +12,11 @@ from pydantic_core import from_json
 from converge.cli.place import reading
 from converge.cli.usage import OptionInvalid
 from converge.context import Context
-from converge.fact import Fact, Failure, Invalidation, Violation, id_of, identified, kind_of
+from converge.fact import Fact, id_of, identified, kind_of
 from converge.liveness import DEAD, DISPUTED, LIVE
 from converge.restore import restore
 from converge.snapshot import Snapshot
+from converge.stored_kinds import BUILT_IN
 from converge.trace import JobStopped, Trace
 
 Cycle = Annotated[int | None, typer.Option("--cycle", metavar="N", help="The job as it stood when cycle N was done.")]
@@ -73,6 +74,6 @@ _LABELS = {LIVE: "live", DEAD: "dead", DISPUTED: "disputed"}
 
 def _content(fact: Fact) -> dict[str, Any]:
     """Return a fact's JSON. A fact read as plain JSON holds it; those of the runtime's own kinds are themselves."""
-    if isinstance(fact, (Invalidation, Failure, Violation)):
+    if kind_of(fact).label in BUILT_IN:
         return from_json(identified(fact)[2])  # type: ignore[no-any-return]
     return fact.content  # type: ignore[attr-defined, no-any-return]

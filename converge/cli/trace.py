@@ -14,6 +14,7 @@ from converge.snapshot import Snapshot
 from converge.trace import (
     Activated,
     ActivationFailed,
+    Captured,
     Event,
     FactsArrived,
     JobResumed,
@@ -21,6 +22,7 @@ from converge.trace import (
     JobStopped,
     RoundMerged,
     RoundStarted,
+    TextArrived,
     Warned,
 )
 
@@ -62,6 +64,8 @@ def _line(event: Event) -> tuple[str, str]:
             return f"letter {event.letter}: {counted(event.facts, 'new fact')}, stated in round {event.round}", "bold"
         case RoundStarted():
             return f"round {event.round}: read by {counted(event.agents, 'agent')}", ""
+        case Captured():
+            return f"  {event.agent} captured {one_line(event.name)}{_noted(event)}", "dim"
         case Activated():
             return f"  {event.agent}: {counted(event.facts, 'fact')} in {_duration(event.seconds)}", "dim"
         case ActivationFailed():
@@ -76,6 +80,15 @@ def _line(event: Event) -> tuple[str, str]:
             return f"warning: {f'agent {event.agent} ' if event.agent else ''}{one_line(event.text)}", "yellow"
         case JobStopped():
             return f"stopped: {one_line(event.text)}", "bold"
+        case TextArrived():  # it is in no trace that is kept
+            return f"  {event.agent}: {one_line(event.text)}", "dim"
+
+
+def _noted(event: Captured) -> str:
+    """Return what a capture's note says, in one line."""
+    noted = ((name, value) for name, value in (event.note or {}).items() if value not in (None, "", []))
+    said = ", ".join(f"{name.replace('_', ' ')} {one_line(value)}" for name, value in noted)
+    return f" ({said})" if said else ""
 
 
 def _duration(seconds: float) -> str:

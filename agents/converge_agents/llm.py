@@ -1,0 +1,190 @@
+"""An agent that asks an LLM: it reads facts, its model suggests others, and code decides what becomes of them.
+
+What the model says is data: captured raw, held to a schema, then a fact of a kind the agent declares, or a proposal
+where it has a gate. It names no agent to run, ends no job and reaches no side effect.
+"""
+
+__all__ = ["LLMAgent"]
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import anyio
+
+from converge import Agent, Allowance, Assertion, Fact, Live, Suggestion, View
+from converge.agent import agent, kind_read
+from converge.errors import AgentInvalid, BudgetSpent
+from converge.gate import Gate, MinConfidence
+from converge_agents.answers import Item
+from converge_agents.conversation import Asks, Conversation
+from converge_agents.lint import check
+from converge_agents.prompt import Prompt, Prompted, Prompting
+from converge_agents.tool import tool_of
+
+Kinds = type[Fact] | Iterable[type[Fact]]
+Reads = type[Fact] | Live[Any] | Iterable[type[Fact] | Live[Any]]
+Stated = Fact | Assertion | Suggestion
+Conclude = Callable[..., Stated | Iterable[Stated] | None]
+
+
+def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like any other
+    name: str,
+    model: Asks,
+    prompt: Prompt,
+    reads: Reads,
+    writes: Kinds,
+    *,
+    each: type[Fact] | None = None,
+    system: str | None = None,
+    answers: Kinds | None = None,
+    conclude: Conclude | None = None,
+    evidence: bool = False,
+    confidence: bool | None = None,
+    gate: Gate = (),
+    tools: Sequence[Callable[..., Any]] = (),
+    tool_calls: int = 8,
+    repairs: int = 1,
+    deadline: float | None = None,
+    stream: bool = False,
+    when: Literal["new", "settled"] = "new",
+    replaces: bool | None = None,
+    required: bool = True,
+    accepts: Callable[[View], bool] | None = None,
+    budget: Allowance | None = None,
+    version: str = "1",
+) -> Agent:
+    """Return an agent that asks a model. Raises AgentInvalid, or SchemaInvalid for kinds no server can be held to.
+
+    prompt: a template with {facts}, {intent}, {item} and {item.field}, or a function of the view, or of item and view.
+    each: the kind to be asked about one by one, all at once; otherwise one question about everything it reads, whose
+    conclusions replace the earlier ones where the agent lies on no circle. system: how it is to go about it.
+    evidence: the model cites the facts it was shown; otherwise its facts rest on all that the prompt looked at.
+    confidence: it says how sure it is; by default where the gate asks for that. answers: other kinds for the model to
+    answer with; `conclude(answer, view)`, or `(answer, item, view)` with each, then makes of one what is stated.
+    tools: functions it may call, `tool_calls` in all for one question. repairs: turns to mend an answer that cannot be
+    read. deadline: seconds for one answer. stream: text is passed on to who follows the job. The rest is as for @agent.
+    """
+    asked = _listed(answers if answers is not None else writes)
+    if (answers is None) is not (conclude is None):
+        raise AgentInvalid(name, "answers= and conclude= go together: the one is what the other makes facts of")
+    sure = any(isinstance(step, MinConfidence) for step in _steps(gate)) if confidence is None else confidence
+    form = check(asked, evidence=evidence, confidence=sure)
+    read = tuple(reads) if isinstance(reads, Iterable) and not isinstance(reads, type) else (reads,)
+    if each is not None and each not in map(kind_read, read):  # type: ignore[arg-type]
+        raise AgentInvalid(name, f"each={each.__name__} is not among the kinds in its reads=")
+    prompting = Prompting(name, prompt, [*map(kind_read, read)], each, system, cites=evidence)  # type: ignore[arg-type]
+    known = {tool.name: tool for tool in (tool_of(name, function) for function in tools)}
+    conversation = Conversation(name, model, form, known, tool_calls, repairs, deadline, stream)
+    return agent(
+        name=name,
+        reads=read,  # type: ignore[arg-type]
+        writes=writes,
+        when=when,
+        replaces=replaces if each is None or replaces is not None else False,
+        required=required,
+        accepts=accepts,
+        gate=gate,
+        budget=budget,
+        version=version,
+    )(_Asking(conversation, prompting, each, _concluding(name, conclude, each), evidence=evidence))
+
+
+class _Asking:
+    """What an LLM agent does with a view: all its questions at once, and what follows in the order of the items."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        prompting: Prompting,
+        each: type[Fact] | None,
+        conclude: Conclude | None,
+        *,
+        evidence: bool,
+    ) -> None:
+        self._conversation, self._prompting, self._each = conversation, prompting, each
+        self._conclude, self._evidence = conclude, evidence
+
+    async def __call__(self, view: View) -> list[Stated]:
+        if self._each is None:
+            asked = self._prompting.for_view(view)
+            return self._stated(view, asked, await self._conversation.held(view, asked))
+        several = [self._prompting.for_item(view, item) for item in view.new(self._each)]
+        answered = await self._all(view, several)
+        return [
+            fact for asked, items in zip(several, answered, strict=True) for fact in self._stated(view, asked, items)
+        ]
+
+    async def _all(self, view: View, several: list[Prompted]) -> list[list[Item]]:
+        """Hold all conversations to their end: what one costs is not wasted because another fails."""
+        results: dict[int, list[Item]] = {}
+        errors: dict[int, Exception] = {}
+
+        async def hold(place: int, asked: Prompted) -> None:
+            try:
+                results[place] = await self._conversation.held(view, asked)
+            except Exception as error:
+                errors[place] = error
+
+        async with anyio.create_task_group() as tasks:
+            for place, asked in enumerate(several):
+                tasks.start_soon(hold, place, asked)
+        spent = [error for _, error in sorted(errors.items()) if isinstance(error, BudgetSpent)]
+        for error in (*spent, *(error for _, error in sorted(errors.items()))):
+            raise error
+        return [results[place] for place in range(len(several))]
+
+    def _stated(self, view: View, asked: Prompted, items: list[Item]) -> list[Stated]:
+        return [stated for item in items for stated in self._of_item(view, asked, item)]
+
+    def _of_item(self, view: View, asked: Prompted, item: Item) -> list[Stated]:
+        around = view if asked.item is None else view.fresh()
+        made = self._concluded(item.fact, asked.item, around)
+        evidence = self._rests_on(asked, item)
+        if evidence and self._conclude is not None:
+            evidence = tuple(dict.fromkeys((*evidence, *around.shown())))
+        return [_with(one, item.confidence, evidence) for one in made]
+
+    def _concluded(self, answer: Fact, item: Fact | None, view: View) -> list[Stated]:
+        if self._conclude is None:
+            return [answer]
+        made = self._conclude(answer, view) if item is None else self._conclude(answer, item, view)
+        if made is None:
+            return []
+        return [made] if isinstance(made, (Fact, Assertion, Suggestion)) else list(made)
+
+    def _rests_on(self, asked: Prompted, item: Item) -> tuple[Fact, ...]:
+        """Return the evidence of a fact; none for all that the view was asked."""
+        about = () if asked.item is None else (asked.item,)
+        if self._evidence and item.evidence:
+            return tuple(dict.fromkeys((*about, *item.evidence)))
+        return tuple(asked.shown.values()) if about else ()
+
+
+def _with(stated: Stated, confidence: float | None, evidence: tuple[Fact, ...]) -> Stated:
+    """Return what is stated with the evidence and the confidence that it does not name itself."""
+    cited = () if isinstance(stated, Fact) else stated.evidence
+    if evidence and not cited:
+        stated = stated.because(*evidence)  # type: ignore[union-attr]  # an Assertion names its evidence
+    if confidence is None or isinstance(stated, Suggestion):
+        return stated
+    fact, cited = (stated, ()) if isinstance(stated, Fact) else stated
+    return Suggestion(fact, confidence, cited)
+
+
+def _concluding(name: str, conclude: Conclude | None, each: type[Fact] | None) -> Conclude | None:
+    if conclude is not None:
+        try:
+            inspect.signature(conclude).bind(*range(2 if each is None else 3))
+        except TypeError:
+            takes = "(answer, view)" if each is None else "(answer, item, view)"
+            raise AgentInvalid(name, f"conclude must take {takes}") from None
+    return conclude
+
+
+def _listed(kinds: Kinds) -> tuple[type[Fact], ...]:
+    return (kinds,) if isinstance(kinds, type) else tuple(kinds)
+
+
+def _steps(gate: Gate) -> Iterable[object]:
+    return gate if isinstance(gate, Iterable) and not isinstance(gate, MinConfidence) else (gate,)
