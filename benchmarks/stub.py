@@ -1,6 +1,6 @@
 """A model server on loopback, in a process of its own: it answers each request alike, after a while."""
 
-__all__ = ["loopback"]
+__all__ = ["ANSWER", "loopback"]
 
 import asyncio
 import json
@@ -9,7 +9,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_MESSAGE = {"role": "assistant", "content": "none " * 20}
+ANSWER = json.dumps({"items": [{"text": "none " * 20}]})
+_MESSAGE = {"role": "assistant", "content": ANSWER}
 _BODY = json.dumps(
     {
         "id": "x",

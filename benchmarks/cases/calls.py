@@ -1,6 +1,6 @@
-"""(e) N agents that ask a model server 50 ms away, all at once: beside the bare client, with equal limits.
+"""(e) N LLM agents that ask a model server 50 ms away, all at once: beside the bare client, with equal limits.
 
-`asking` is where an agent meets a model: what stands there is all that changes with another way to ask.
+Both ask with the same strict schema; the agents also validate what comes, capture it and merge the facts.
 """
 
 __all__ = ["cases"]
@@ -17,10 +17,12 @@ import anyio
 from benchmarks.case import Case, Figures, Setting, Variant
 from benchmarks.floors import SLEEP, Echo, Tick
 from benchmarks.jobs import engine_on, run
-from benchmarks.stub import loopback
-from converge import Agent, Engine, View, agent
-from converge_agents.answer import judged
+from benchmarks.stub import ANSWER, loopback
+from converge import Agent, Engine, Fact
+from converge_agents.answer import Answer
+from converge_agents.llm import LLMAgent
 from converge_agents.model import Model
+from converge_agents.schema import AnswerForm
 
 _PROMPT = "Which risks does this signal tell of? " * 20
 _MESSAGES: Any = [{"role": "user", "content": _PROMPT}]
@@ -57,18 +59,18 @@ async def _variants(
         http = make(limits=Limits(max_connections=count, max_keepalive_connections=count))
         return await stack.enter_async_context(AsyncOpenAI(base_url=base_url, http_client=http, **_KNOWN))
 
-    async def engine(ask: Callable[[str], Awaitable[str]]) -> Engine:
-        agents = [asking(ask, listener) for listener in range(count)]
+    async def engine(model: Any) -> Engine:
+        agents = [asking(model, listener) for listener in range(count)]
         return await stack.enter_async_context(engine_on("memory", setting.folder, agents))
 
     async def modelled(**options: Any) -> Engine:
         model = Model("loopback", base_url=base_url, api_key="none", concurrency=count, **options)
-        return await engine(partial(ask, await stack.enter_async_context(model)))
+        return await engine(await stack.enter_async_context(model))
 
     variants = [
         Variant("bare client", partial(_all_at_once, count, partial(_create, await client(DefaultAsyncHttpxClient)))),
         Variant("converge", partial(_converge, await modelled(), count)),
-        Variant("converge, asking nothing", partial(_converge, await engine(nothing), count)),
+        Variant("converge, asking nothing", partial(_converge, await engine(Nobody()), count)),
     ]
     if has_aiohttp:
         wire = await client(DefaultAioHttpClient)
@@ -81,28 +83,39 @@ async def _variants(
     return variants
 
 
-def asking(ask: Callable[[str], Awaitable[str]], listener: int) -> Agent:
-    @agent(name=f"listener-{listener}", reads=Tick, writes=Echo)
-    async def listen(view: View):
-        for tick in view.new(Tick):
-            text = await view.capture("ask", ask, _PROMPT)
-            yield Echo(listener, len(text)).because(tick)
-
-    return listen
+class Said(Fact):
+    text: str
 
 
-async def ask(model: Model, prompt: str) -> str:
-    """Ask a model, as an agent would."""
-    return judged(await model.ask([{"role": "user", "content": prompt}])).text
+def asking(model: Any, listener: int) -> Agent:
+    return LLMAgent(
+        f"listener-{listener}",
+        model,
+        lambda tick: _PROMPT,
+        Tick,
+        Echo,
+        each=Tick,
+        answers=Said,
+        conclude=lambda said, tick, view: Echo(listener, len(said.text)),
+    )
 
 
-async def nothing(prompt: str) -> str:
-    """Answer without asking: what is left is what the runtime does for each call."""
-    return "none"
+class Nobody:
+    """A model that answers without being asked: what is left is what the runtime does for each call."""
+
+    name, price = "nobody", None
+
+    async def ask(self, messages: Any, **_: Any) -> Answer:
+        """Return the server's answer at once."""
+        return Answer(text=ANSWER, finish_reason="stop", rung="json_schema")
+
+
+_FORMAT = AnswerForm([Said])
 
 
 async def _create(client: Any) -> None:
-    completion = await client.chat.completions.create(model="loopback", messages=_MESSAGES, max_tokens=1024)
+    asked: Any = {"messages": _MESSAGES, "max_tokens": 1024, "response_format": _FORMAT.response_format}
+    completion = await client.chat.completions.create(model="loopback", **asked)
     assert completion.choices[0].finish_reason == "stop"
 
 
@@ -113,7 +126,8 @@ def _session(count: int) -> Any:
 
 
 async def _post(session: Any, base_url: str) -> None:
-    body: Mapping[str, Any] = {"model": "loopback", "messages": _MESSAGES, "max_tokens": 1024}
+    asked = {"messages": _MESSAGES, "max_tokens": 1024, "response_format": _FORMAT.response_format}
+    body: Mapping[str, Any] = {"model": "loopback", **asked}
     async with session.post(f"{base_url}/chat/completions", json=body) as response:
         assert (await response.json())["choices"][0]["finish_reason"] == "stop"
 
