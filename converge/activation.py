@@ -10,9 +10,16 @@ from typing import Any
 
 from converge.agent import Agent
 from converge.effect import Effect, Emission
-from converge.errors import EvidenceInvalid, ForeignEmission, UndeclaredWrite, Ungated
+from converge.errors import (
+    EvidenceInvalid,
+    ForeignEmission,
+    NotSuggested,
+    OpinionForeign,
+    UndeclaredWrite,
+    Ungated,
+)
 from converge.fact import REVISED, Assertion, Fact, Invalidation, Revision, Suggestion, id_of, identified, kind_of
-from converge.proposal import Proposal
+from converge.proposal import Opinion, Proposal
 from converge.view import View
 
 
@@ -52,6 +59,8 @@ def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | 
 
 def _proposed(agent: Agent, value: object) -> tuple[Fact, tuple[Fact, ...] | None]:
     """Return what an agent with a gate suggests, as its proposal: whatever it emits, nothing is believed yet."""
+    if what := _unsuggestible(value):
+        raise NotSuggested(agent.name, what)
     if isinstance(value, Fact):
         value = Suggestion(value)
     elif isinstance(value, Assertion):
@@ -66,11 +75,23 @@ def _proposed(agent: Agent, value: object) -> tuple[Fact, tuple[Fact, ...] | Non
     return proposal, value.evidence or None
 
 
+def _unsuggestible(value: object) -> str:
+    """Say what of facts cannot be judged as a fact; empty for all else."""
+    fact = value.fact if isinstance(value, (Assertion, Revision, Suggestion)) else value
+    if isinstance(value, Revision):
+        return f"a revision of {kind_of(value.fact).label}"
+    if isinstance(fact, Invalidation):
+        return f"an invalidation of {fact.target}"
+    return f"a {kind_of(fact).label}" if isinstance(fact, Proposal) else ""
+
+
 def _label(cls: type[Fact]) -> str:
     return kind_of(cls).label
 
 
 def _check(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
+    if isinstance(emission.fact, Opinion) and emission.fact.by != agent.name:
+        raise OpinionForeign(agent.name, emission.fact.by)
     if isinstance(emission.fact, Invalidation):
         _check_marker(agent, view, emission, emission.fact.target, own)
     for cited in emission.evidence or ():

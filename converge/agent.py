@@ -14,7 +14,7 @@ from converge.fact import Fact, Failure, Invalidation, Violation, kind_of
 from converge.gate import Corroboration, Gate, Steps, steps_of
 from converge.intent import Allowance, RootIntent
 from converge.lookup import Reader
-from converge.proposal import Proposal
+from converge.proposal import Opinion, Proposal
 from converge.view import View
 
 F = TypeVar("F", bound=Fact)
@@ -94,6 +94,8 @@ class Agent:
             yield "what it invalidates would pass by the gate: let an agent without one invalidate because of a fact"
         if self.gate and not self.writes:
             yield "it proposes nothing: name the kinds in writes="
+        if self.gate and Opinion in self.writes:
+            yield "an opinion of what is proposed is not proposed in turn: let an agent without a gate state it"
         fields = [(step, field) for step in self.gate if isinstance(step, Corroboration) for field in step.on]
         for step, field in fields:
             for kind in self.writes:

@@ -1,12 +1,12 @@
 """What people are asked in a job, and whether a decision is an answer to it."""
 
-__all__ = ["Asked", "asked", "check_decision"]
+__all__ = ["Asked", "asked", "check_decision", "refusals"]
 
 from typing import Any, NamedTuple
 
 from converge.errors import DecisionInvalid, FactInvalid, RequestUnknown
 from converge.fact import Fact, id_of, kind_of
-from converge.proposal import Decision, Proposal, Request, proposed_label, refined
+from converge.proposal import Decision, Proposal, Request, Verdict, proposed_label, refined
 from converge.view import View
 
 
@@ -45,13 +45,19 @@ class Asked(NamedTuple):
 
 
 def asked(view: View) -> tuple[Asked, ...]:
-    """Return what is asked and not decided, in id order; `view` is unrestricted."""
-    found = []
+    """Return what is asked, not decided and not refused meanwhile, in id order; `view` is unrestricted."""
+    refused, found = refusals(view), []
     for request in view.live(Request):
         proposal = view.known(request.proposal)
-        if proposal is not None and not view.live(Decision, id_of(request)):
+        is_open = request.proposal not in refused and not view.live(Decision, id_of(request))
+        if proposal is not None and is_open:
             found.append(Asked(id_of(request), request.role, proposal))
     return tuple(found)
+
+
+def refusals(view: View) -> dict[str, Verdict]:
+    """Return the live verdicts that refuse a proposal, by its id."""
+    return {verdict.proposal: verdict for verdict in view.live(Verdict) if not verdict.passed}
 
 
 def check_decision(view: View, decision: Decision, job_id: str, *, ahead: bool = False) -> None:

@@ -50,7 +50,9 @@ __all__ = [
     "LeaseLost",
     "LoopRunning",
     "NonMonotoneRead",
+    "NotSuggested",
     "OperatorError",
+    "OpinionForeign",
     "PriceUnknown",
     "RequestStale",
     "RequestUnknown",
@@ -392,6 +394,16 @@ class Ungated(AuthorError):
         )
 
 
+class NotSuggested(AuthorError, TypeError):
+    """Raised inside an agent with a gate that emits what cannot be judged."""
+
+    def __init__(self, agent: str, what: str) -> None:
+        super().__init__(
+            f"agent {agent} has a gate and emits {what}: it suggests facts, and its gate makes proposals of them; "
+            "let an agent without a gate revise or invalidate because of what passed"
+        )
+
+
 class WiringInvalid(AuthorError, ValueError):
     """Raised when agents that are fine alone do not fit together in one engine."""
 
@@ -450,6 +462,13 @@ class EvidenceInvalid(AuthorError, ValueError):
 
     def __init__(self, agent: str, fact_id: str, reason: str) -> None:
         super().__init__(f"agent {agent}, emission {fact_id}: {reason}")
+
+
+class OpinionForeign(AuthorError, ValueError):
+    """Raised when an agent states the opinion of another."""
+
+    def __init__(self, agent: str, by: str) -> None:
+        super().__init__(f"agent {agent} states an opinion by {by!r}: it speaks for itself only, as in by={agent!r}")
 
 
 class TooManyEmissions(AuthorError):

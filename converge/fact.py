@@ -106,8 +106,9 @@ class Fact(metaclass=FactMeta):
 
         Raises ValueError.
         """
-        if confidence is not None and not 0 <= confidence <= 1:
-            raise ValueError(f"confidence is from 0 to 1, not {confidence!r}")
+        given: object = confidence  # callers without a type checker exist
+        if given is not None and not (isinstance(given, (int, float)) and 0 <= given <= 1):
+            raise ValueError(f"confidence is a number from 0 to 1, not {given!r}")
         return Suggestion(self, confidence)
 
     def __eq__(self, other: object) -> bool:

@@ -150,12 +150,17 @@ def _step(given: object) -> Step:
     name = getattr(given, "__name__", type(given).__name__)
     if given in (human, min_confidence, corroborated_by, judged_by):
         raise GateInvalid(f"{name} stands there without its brackets: write {name}(...)")
-    if inspect.iscoroutinefunction(given) or inspect.isgeneratorfunction(given):
+    if _waits(given) or _waits(type(given).__call__):
         raise GateInvalid(f"{name} is asked where nothing can wait: write it as a plain function")
     takes = [count for count in (1, 2) if _takes(given, count)]
     if not takes:
         raise GateInvalid(f"{name} takes the proposed fact, or the fact and a view")
     return Check(given, looks_around=takes == [2])
+
+
+def _waits(function: object) -> bool:
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    return any(is_kind(function) for is_kind in kinds)
 
 
 def _takes(test: Callable[..., Any], arguments: int) -> bool:

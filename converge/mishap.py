@@ -1,6 +1,6 @@
 """What is written down of an error that an agent raised: its text, and where in the agent's own file it came from."""
 
-__all__ = ["described"]
+__all__ = ["described", "legible", "text_of"]
 
 from posixpath import basename
 from traceback import walk_tb
@@ -16,16 +16,21 @@ _TEXT_LIMIT = 4_000  # characters
 
 def described(error: BaseException, agent: Agent) -> str:
     """Return an error's text and place, as something that can be kept, whatever a foreign library put into it."""
-    return _said(error) + _place(error, agent)
+    return text_of(error) + _place(error, agent)
 
 
-def _said(error: BaseException) -> str:
-    """Return an error's text as something that can be written down, whatever a foreign library put into it."""
+def text_of(error: BaseException) -> str:
+    """Return an error's text as something that can be kept, whatever a foreign library put into it."""
     said = FactInvalid(error.title, problems_of(error)) if isinstance(error, ValidationError) else error
     try:
         text = str(said)
     except Exception:
         text = "an error whose text cannot be had"
+    return legible(text)
+
+
+def legible(text: str) -> str:
+    """Return a text that UTF-8 can write, and not more of it than is worth keeping."""
     return text.encode("utf-8", "backslashreplace").decode()[:_TEXT_LIMIT]
 
 

@@ -6,15 +6,17 @@ and when it returns, it returns. Nobody is asked again for that.
 
 __all__ = ["gate_of", "is_gate"]
 
+import inspect
 from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
 from converge.agent import Agent, Live, kind_read
 from converge.corroboration import Alike
-from converge.errors import FactInvalid
+from converge.errors import FactInvalid, FactTooLarge
 from converge.fact import Assertion, Fact, id_of
 from converge.gate import Check, Corroboration, Human, MinConfidence, OpinionOf, Step
+from converge.mishap import legible, text_of
 from converge.proposal import Decision, Opinion, Proposal, Request, SameAs, Verdict, refined
 from converge.view import View
 
@@ -104,65 +106,59 @@ class _Gate:
 
     # --- what becomes of one ------------------------------------------------------------------------------------
 
-    def _judged(self, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Iterator[Assertion]:
-        reasons: list[str] = []
-        evidence: list[Fact] = []
-        for step in self._steps:
-            finding = self._finding(step, view, proposal, alike)
-            if finding is None:
-                return
-            if not finding.passed:
-                refused = Verdict(id_of(proposal), False, str(step), finding.reason)
-                yield refused.because(proposal, *finding.evidence)
-                return
-            reasons.append(f"{step}: {finding.reason}" if finding.reason else str(step))
-            evidence += finding.evidence
-        verdict = Verdict(id_of(proposal), True, "", "; ".join(reasons))
-        yield verdict.because(proposal, *evidence)
-        yield from self._decided(view, proposal, verdict)
+    def _judged(
+        self, view: View, proposal: Proposal[Any], alike: dict[Step, Alike], passed: tuple[Finding, ...] = ()
+    ) -> Iterator[Assertion]:
+        """Go on behind the steps that have `passed` it: what these said is evidence for whatever comes of it."""
+        evidence = (proposal, *(fact for finding in passed for fact in finding.evidence))
+        if len(passed) == len(self._steps):
+            verdict = _passing(proposal, zip(self._steps, passed, strict=True))
+            yield verdict.because(*evidence)
+            yield from self._decided(view, proposal, verdict)
+            return
+        step = self._steps[len(passed)]
+        for finding in self._findings(step, view, proposal, alike):
+            if finding.passed:
+                yield from self._judged(view, proposal, alike, (*passed, finding))
+            else:
+                yield _refusal(proposal, str(step), finding.reason).because(*evidence, *finding.evidence)
 
     def _decided(self, view: View, proposal: Proposal[Any], verdict: Verdict) -> Iterator[Assertion]:
         """Ask people, where the gate does, and follow them."""
         requests = [Request(id_of(proposal), step.role) for step in self._people]
         yield from (request.because(proposal, verdict) for request in requests)
-        for decisions in product(*(view.current(Decision, id_of(request)) for request in requests)):
-            rejected = [decision for decision in decisions if decision.choice == "reject"]
-            for decision in rejected:
-                yield self._refused(proposal, decision, f"{decision.by} rejects it: {decision.reason}")
-            if not rejected:
-                yield self._approved(proposal, verdict, decisions)
+        decided = [view.current(Decision, id_of(request)) for request in requests]
+        for step, decisions in zip(self._people, decided, strict=True):
+            for decision in decisions:
+                if decision.choice == "reject":  # one is enough, whatever others may say
+                    yield _refusal(proposal, str(step), _rejected(decision)).because(proposal, verdict, decision)
+        for agreed in product(*([one for one in several if one.choice != "reject"] for several in decided)):
+            yield self._approved(proposal, verdict, agreed)
 
     def _approved(self, proposal: Proposal[Any], verdict: Verdict, decisions: tuple[Decision, ...]) -> Assertion:
         try:
             fact = refined(proposal.fact, decisions)
-        except FactInvalid as error:
-            return self._refused(proposal, decisions[-1], str(error))
+        except (FactInvalid, FactTooLarge) as error:
+            refusal = _refusal(proposal, ", ".join(map(str, self._people)), str(error))
+            return refusal.because(proposal, verdict, *decisions)
         return fact.because(proposal, verdict, *decisions)
-
-    def _refused(self, proposal: Proposal[Any], decision: Decision, reason: str) -> Assertion:
-        role = next(
-            step.role for step in self._people if id_of(Request(id_of(proposal), step.role)) == decision.request
-        )
-        return Verdict(id_of(proposal), False, str(Human(role)), reason).because(proposal, decision)
 
     # --- the steps ----------------------------------------------------------------------------------------------
 
-    def _finding(self, step: Step, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Finding | None:
+    def _findings(self, step: Step, view: View, proposal: Proposal[Any], alike: dict[Step, Alike]) -> Iterable[Finding]:
+        """Return what a step says: one thing, nothing yet, or one for each of several opinions."""
         match step:
             case MinConfidence():
-                return _sure_enough(step, proposal)
+                return (_sure_enough(step, proposal),)
             case Corroboration():
-                return _corroborated(step, *alike[step].to(proposal))
+                return (_corroborated(step, *alike[step].to(proposal)),)
             case OpinionOf():
-                return self._opinion(step, view, proposal)
+                # Where liveness is not read, each of them: what they lead to holds where they do.
+                found = view.current(Opinion, (id_of(proposal), step.agent))
+                return [Finding(one.passed, one.reason, (one,)) for one in found]
             case Check():
-                return _checked(step, view, proposal)
+                return (_checked(step, view, proposal),)
         raise AssertionError(f"{step} is no step that can be computed")
-
-    def _opinion(self, step: OpinionOf, view: View, proposal: Proposal[Any]) -> Finding | None:
-        found = view.current(Opinion, (id_of(proposal), step.agent))
-        against = [opinion for opinion in found if not opinion.passed]
-        return next((Finding(one.passed, one.reason, (one,)) for one in against or found), None)
 
     def _alike(self, view: View) -> dict[Step, Alike]:
         steps = [step for step in self._steps if isinstance(step, Corroboration)]
@@ -170,6 +166,19 @@ class _Gate:
             return {}
         proposals = [one for kind in self._kinds for one in view.live(kind) if isinstance(one, Proposal)]
         return {step: Alike(step, proposals, view.live(SameAs)) for step in steps}
+
+
+def _passing(proposal: Proposal[Any], said: Iterable[tuple[Step, Finding]]) -> Verdict:
+    reasons = (f"{step}: {finding.reason}" if finding.reason else str(step) for step, finding in said)
+    return Verdict(id_of(proposal), True, "", legible("; ".join(reasons)))
+
+
+def _refusal(proposal: Proposal[Any], step: str, reason: str) -> Verdict:
+    return Verdict(id_of(proposal), False, step, legible(reason))
+
+
+def _rejected(decision: Decision) -> str:
+    return f"{decision.by} rejects it{f': {decision.reason}' if decision.reason else ''}"
 
 
 def _sure_enough(step: MinConfidence, proposal: Proposal[Any]) -> Finding:
@@ -189,9 +198,17 @@ def _checked(step: Check, view: View, proposal: Proposal[Any]) -> Finding:
     try:
         said = step.test(proposal.fact, around) if step.looks_around else step.test(proposal.fact)
     except Exception as error:  # what cannot be checked has not passed
-        said = f"it raised {type(error).__name__}: {error}"
-    if said is not True and said is not None and said is not False and not isinstance(said, str):
-        said = f"it returned {said!r:.80}, and only True, None, False or a text is an answer"
+        said = f"it raised {type(error).__name__}: {text_of(error)}"
     passed = said is True or said is None
-    reason = "" if passed else str(said or "does not hold")
-    return Finding(passed, reason, around.shown() if step.looks_around else ())
+    return Finding(passed, "" if passed else _reason(said), around.shown() if step.looks_around else ())
+
+
+def _reason(said: object) -> str:
+    """Return why something is refused, as text that can be kept, and that is the same whenever it is said."""
+    if isinstance(said, str):
+        return legible(said) or "does not hold"
+    if said is False:
+        return "does not hold"
+    if inspect.iscoroutine(said):
+        said.close()  # else Python warns that nobody awaited it
+    return f"it returned a value of type {type(said).__name__}, and only True, None, False or a text is an answer"

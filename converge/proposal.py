@@ -22,7 +22,7 @@ __all__ = [
 from collections.abc import Iterable
 from functools import cache
 from types import new_class
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import pydantic
 from pydantic_core import from_json
@@ -136,6 +136,7 @@ def proposed_label(kind: Kind) -> str:
 
 
 _PROPOSALS = "Proposal."
+_Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
 @cache
@@ -143,7 +144,7 @@ def _proposals_of(kind: type[Fact]) -> type[Fact]:
     known = kind_of(kind)
 
     def body(namespace: dict[str, Any]) -> None:
-        namespace["__annotations__"] = {"fact": kind, "by": str, "confidence": float | None}
+        namespace["__annotations__"] = {"fact": kind, "by": str, "confidence": _Share | None}
         namespace["__module__"], namespace["__qualname__"] = __name__, f"Proposal[{kind.__qualname__}]"
         namespace["__doc__"] = f"A {known.name} that is suggested, by whom, and how sure that one is."
         if known.upgrade is not None:

@@ -13,7 +13,7 @@ from converge.gate import OpinionOf
 from converge.intent import RootIntent
 from converge.kind import Kind
 from converge.promotion import gate_of, is_gate
-from converge.proposal import ANSWERING, SAID_ABOUT, Opinion, proposed_by
+from converge.proposal import ANSWERING, SAID_ABOUT, Decision, Opinion, proposed_by
 
 STATED = (RootIntent, Invalidation, Failure, Violation)  # kinds that need no agent to write them
 
@@ -30,7 +30,9 @@ class Wiring:
     ) -> None:
         self.agents: Sequence[Agent] = _with_gates(agents)
         self._refuse_equal_names()
+        self._refuse_forgeries()
         self._refuse_leaks()
+        self._refuse_missing_judges()
         self.kinds: Mapping[str, Kind] = self._collect_kinds(inputs or ())
         self.written = frozenset(label for agent in self.agents for label in agent.written)
         read = {label for agent in self.agents for label in agent.reader.reads or ()}
@@ -69,6 +71,13 @@ class Wiring:
                     f"two agents are named {one.name!r}: give one of them another name, as in @agent(name=...)"
                 )
 
+    def _refuse_forgeries(self) -> None:
+        """Nobody proposes in the name of another, passes a verdict, or decides in the place of a person."""
+        for agent in self.agents:
+            for kind in () if is_gate(agent) else agent.writes:
+                if reason := _why_not_stated(kind):
+                    raise WiringInvalid(f"agent {agent.name} writes {kind_of(kind).label}, {reason}")
+
     def _refuse_leaks(self) -> None:
         """Only gates and validators read what is proposed: nobody concludes from what is not believed yet."""
         for agent in self.agents:
@@ -80,7 +89,6 @@ class Wiring:
                     f"agent {agent.name} reads {kinds[0]} and writes {kind_of(leaked[0]).label}: what is only proposed "
                     f"may be judged and nothing else; read {kinds[1]}, which is what passed, or write Opinion or SameAs"
                 )
-        self._refuse_missing_judges()
 
     def _refuse_missing_judges(self) -> None:
         judges = [agent.name for agent in self.agents if Opinion in agent.writes]
@@ -144,6 +152,16 @@ class Wiring:
 
 
 _MARKER = kind_of(Invalidation).label
+
+
+def _why_not_stated(kind: type[Fact]) -> str:
+    """Say why no agent may write a kind that is about what is proposed; empty where one may."""
+    if (proposed := proposed_by(kind)) is not None:
+        label = kind_of(proposed).label
+        return f"and a proposal is made of what an agent with a gate emits: write {label} and declare gate="
+    if kind is Decision:
+        return "and only people decide: give it to the job with engine.decide(...)"
+    return "and only gates state that" if kind in SAID_ABOUT and kind not in ANSWERING else ""
 
 
 def _with_gates(agents: Iterable[Agent]) -> tuple[Agent, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from converge.deciding import asked, check_decision
+from converge.deciding import asked, check_decision, refusals
 from converge.errors import RequestStale, RequestUnknown
 from converge.fact import Fact, id_of, kind_of
 from converge.kind import Kind
@@ -65,6 +65,8 @@ def _refuse_stale(view: View, job_id: str, request: Request) -> None:
         raise RequestStale(job_id, name, f"{decided[0].by} has decided: {decided[0].choice}")
     if not view.is_live(request):
         raise RequestStale(job_id, name, "what it is about does not hold any more")
+    if refusal := refusals(view).get(request.proposal):
+        raise RequestStale(job_id, name, f"what it is about is refused: {refusal.reason}")
 
 
 def _refuse_if_posted(body: str, job_id: str, request: str) -> None:

@@ -1,0 +1,241 @@
+"""Law 14: a job waits for people, who decide from anywhere; what they decided is knowledge like any other."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converge import (
+    Decision,
+    Engine,
+    Fact,
+    Outcome,
+    Proposal,
+    Request,
+    RootIntent,
+    StopReason,
+    View,
+    agent,
+    human,
+    invariant,
+    min_confidence,
+)
+from converge.errors import RequestStale
+from converge.ports import Store
+from converge_stores import MemoryStore, SQLiteStore
+from tests.proposing import Note, Risk, Signal, activations, proposer, refusals, risks
+
+MakeStore = Callable[[Path], Store]
+in_memory_and_in_a_file = pytest.mark.parametrize(
+    "made", [lambda path: MemoryStore(), SQLiteStore], ids=["memory", "file"]
+)
+FIRE, FLOOD = Signal("fire"), Signal("flood")
+
+
+class Desk:
+    """An engine that asks people, and the job it runs."""
+
+    def __init__(self, *agents: Any, store: Store | None = None, **options: Any) -> None:
+        self.engine = Engine(agents or [proposer(human())], store=store, **options)
+
+    async def run(self, *facts: Fact, intent: Any = "find the risks") -> Outcome:
+        return await self.engine.run(intent, facts or FIRE, job_id="one")
+
+    async def decide(self, request: str, choice: Any = "approve", by: str = "ann", **options: Any) -> Outcome:
+        await self.engine.decide("one", request, choice, by=by, **options)
+        return await self.go_on()
+
+    async def go_on(self, *facts: Fact, **options: Any) -> Outcome:
+        return await self.engine.resume("one", facts, **options)
+
+    async def refuses(self, error: type[Exception], request: str, choice: Any = "approve", **options: Any) -> str:
+        """Return the sentence with which a decision is refused."""
+        with pytest.raises(error) as raised:
+            await self.engine.decide("one", request, choice, **{"by": "ann", **options})
+        return str(raised.value)
+
+
+def requests(outcome: Outcome) -> dict[str, str]:
+    """Return the ids of what is asked, by role."""
+    return {asked.role: asked.id for asked in outcome.asked}
+
+
+def request(outcome: Outcome) -> str:
+    [asked] = outcome.asked
+    return asked.id
+
+
+# --- waiting ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_job_with_a_request_and_no_decision_waits_and_lists_who_is_asked_what():
+    outcome = await Desk(proposer([min_confidence(0.5), human("the board")])).run(FIRE, FLOOD)
+    assert (outcome.stop.reason, outcome.converged) == (StopReason.WAITING, False)
+    asked = [(one.role, one.fact, one.by, one.confidence) for one in outcome.asked]
+    assert sorted(asked, key=repr) == [("the board", Risk(name), "analyst", 0.8) for name in ("fire", "flood")]
+    assert list(outcome.stop.detail) == [str(one) for one in outcome.asked]
+    assert all(one.id in str(one) and "the board" in str(one) for one in outcome.asked)
+
+
+@pytest.mark.asyncio
+async def test_what_is_asked_has_a_reason():
+    """The request rests on the proposal, and on the verdict of what can be computed."""
+    outcome = await Desk(proposer([min_confidence(0.5), human()])).run()
+    [asked] = outcome.context.live(Request)
+    assert "min_confidence(0.5): its confidence is 0.8" in str(outcome.why(asked))
+
+
+@pytest.mark.asyncio
+async def test_nobody_is_asked_about_what_can_be_refused_without_them():
+    outcome = await Desk(proposer([min_confidence(0.9), human()])).run()
+    assert (outcome.converged, outcome.asked) == (True, ())
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_waits_costs_nothing_when_it_is_resumed_undecided():
+    desk = Desk()
+    first = await desk.run()
+    again = await desk.go_on()
+    assert (again.stop, again.cycles, again.proof_digest) == (first.stop, first.cycles, first.proof_digest)
+
+
+def broken(view: View) -> None:
+    raise ValueError("out of order")
+
+
+@invariant
+def nothing_is_noted(view: View) -> bool:
+    return not view.live(Note)
+
+
+@invariant
+def something_is_believed(view: View) -> bool:
+    return bool(view.live(Risk))
+
+
+CONTEST = [Decision("converge.Request:0", choice, by="ann") for choice in ("approve", "reject")]
+
+
+@pytest.mark.parametrize(
+    ("facts", "fails", "intent", "reason"),
+    [
+        ((), True, {}, StopReason.AGENT_FAILED),
+        ((Note("x"),), False, {"constraints": nothing_is_noted}, StopReason.INVARIANT),
+        (CONTEST, False, {}, StopReason.WAITING),
+        ((), False, {"success": something_is_believed}, StopReason.WAITING),
+    ],
+    ids=["a failure comes first", "so does a broken constraint", "a conflict waits", "so does a success criterion"],
+)
+@pytest.mark.asyncio
+async def test_waiting_has_its_place_among_the_reasons_to_stop(facts, fails, intent, reason):
+    stumble = agent(reads=Signal, name="stumble", required=fails)(broken)
+    rules = [nothing_is_noted, something_is_believed]
+    desk = Desk(proposer(human()), stumble, invariants=rules, inputs=[Signal, Note])
+    assert (await desk.run(FIRE, *facts, intent=RootIntent("find", **intent))).stop.reason is reason
+
+
+# --- approve, reject, refine -----------------------------------------------------------------------------------------
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_what_is_approved_is_believed(made: MakeStore, tmp_path: Path):
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    outcome = await desk.decide(request(await desk.run()))
+    assert (outcome.converged, risks(outcome), outcome.asked) == (True, {"fire"}, ())
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_what_is_rejected_is_not_and_the_reason_is_kept_with_who_gave_it(made: MakeStore, tmp_path: Path):
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    outcome = await desk.decide(request(await desk.run()), "reject", reason="it is insured")
+    assert (outcome.converged, risks(outcome), refusals(outcome)) == (True, set(), {"ann rejects it: it is insured"})
+
+
+@pytest.mark.asyncio
+async def test_a_rejection_needs_no_reason():
+    desk = Desk()
+    assert refusals(await desk.decide(request(await desk.run()), "reject")) == {"ann rejects it"}
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_what_is_refined_is_believed_with_its_changes(made: MakeStore, tmp_path: Path):
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    outcome = await desk.decide(request(await desk.run()), "refine", changes={"severity": 5})
+    assert outcome.context.live(Risk) == (Risk("fire", 5),)
+    assert {type(step.fact) for step in outcome.why(Risk("fire", 5)).steps()} >= {Decision, Proposal[Risk]}
+
+
+@pytest.mark.asyncio
+async def test_to_approve_one_proposal_runs_nobody_who_proposed():
+    """Each was asked once, however many decisions there were."""
+    desk = Desk(proposer(human(), "one"), proposer(human(), "two", severity=2))
+    outcome = await desk.run()
+    for asked in outcome.asked:
+        outcome = await desk.decide(asked.id, "reject")
+    assert (outcome.converged, activations(outcome, "one", "two")) == (True, {"one": 1, "two": 1})
+
+
+@pytest.mark.asyncio
+async def test_the_others_wait_on():
+    desk = Desk()
+    first = await desk.run(FIRE, FLOOD)
+    one, other = first.asked
+    second = await desk.decide(one.id)
+    assert (second.asked, risks(second)) == ((other,), {one.fact.name})
+
+
+@pytest.mark.asyncio
+async def test_a_request_is_named_by_its_digits_or_the_first_of_them():
+    desk = Desk()
+    digits = request(await desk.run(FIRE)).rpartition(":")[2]
+    assert risks(await desk.decide(digits[:4])) == {"fire"}
+
+
+@pytest.mark.asyncio
+async def test_whoever_decides_is_in_the_proof_of_what_they_approved():
+    desk = Desk()
+    outcome = await desk.decide(request(await desk.run()), by="ann lee")
+    assert "by='ann lee'" in str(outcome.why(Risk("fire")))
+
+
+# --- several roles ---------------------------------------------------------------------------------------------------
+
+
+def board(*, gate: Any = ()) -> Desk:
+    return Desk(proposer([*gate, human("lead"), human("counsel")]))
+
+
+@pytest.mark.asyncio
+async def test_all_who_are_asked_must_agree():
+    desk = board()
+    asked = requests(await desk.run())
+    assert asked.keys() == {"lead", "counsel"}
+    half = await desk.decide(asked["lead"])
+    assert (set(requests(half)), risks(half)) == ({"counsel"}, set())
+    assert risks(await desk.decide(asked["counsel"], by="bob")) == {"fire"}
+
+
+@pytest.mark.asyncio
+async def test_one_rejection_is_enough_and_the_others_are_not_asked_any_more():
+    """Until it falls; then they are."""
+    desk = board()
+    asked = requests(await desk.run())
+    rejected = await desk.decide(asked["lead"], "reject", reason="no")
+    assert (rejected.converged, rejected.asked, refusals(rejected)) == (True, (), {"ann rejects it: no"})
+    assert "what it is about is refused: ann rejects it: no" in await desk.refuses(RequestStale, asked["counsel"])
+    [decision] = rejected.context.live(Decision)
+    assert requests(await desk.go_on(decision.invalidate("a mistake"))) == asked
+
+
+@pytest.mark.asyncio
+async def test_what_several_refine_is_believed_with_all_their_changes():
+    desk = board()
+    asked = requests(await desk.run())
+    await desk.decide(asked["lead"], "refine", changes={"severity": 3})
+    outcome = await desk.decide(asked["counsel"], "refine", by="bob", changes={"name": "blaze"})
+    assert outcome.context.live(Risk) == (Risk("blaze", 3),)
