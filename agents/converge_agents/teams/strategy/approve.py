@@ -75,9 +75,9 @@ def _needs(view: View) -> Iterator[Need]:
 def _refusals(view: View, plan: str) -> Iterator[str]:
     for verdict in view.live(Verdict):
         proposal = view.known(verdict.proposal)
-        if not verdict.passed and isinstance(proposal, Proposal) and isinstance(proposal.fact, Approval):
-            if proposal.fact.plan == plan:
-                yield verdict.reason
+        asked = proposal.fact if isinstance(proposal, Proposal) else None
+        if not verdict.passed and isinstance(asked, Approval) and asked.plan == plan:
+            yield verdict.reason
 
 
 def _referrals(view: View, plan: str) -> Iterator[str]:

@@ -50,7 +50,7 @@ class Rounds:
 
     @property
     def lines(self) -> Iterator[Text]:
-        """The lines, with a heading; rounds are not merged in order, since nobody waits for who is slow without need."""
+        """The lines, with a heading, in the order of rounds, which need not be the order they were merged in."""
         yield Text(f"round  agents  asked  new facts (█ = {FACTS_PER_BLOCK})", style="dim")
         for round, agents in sorted(self._agents.items()):
             blocks = "█" * -(-self._facts[round] // FACTS_PER_BLOCK)
@@ -63,7 +63,8 @@ def ending(outcome: Outcome) -> str:
     """Return why the job stopped, in one line where a person is awaited."""
     if outcome.stop.reason is not StopReason.WAITING:
         return str(outcome.stop)
-    return f"waiting for the {' and the '.join(sorted({one.role for one in outcome.asked}))}: no agent would add anything"
+    roles = " and the ".join(sorted({one.role for one in outcome.asked}))
+    return f"waiting for the {roles}: no agent would add anything"
 
 
 def answer(outcome: Outcome) -> Group:
@@ -84,7 +85,11 @@ def _standing(outcome: Outcome) -> Iterator[tuple[str, str]]:
     for approval in outcome.context.live(Approval):
         yield "approved", f"for the {approval.holder}: {money(approval.capital)} of capital"
     for one in outcome.asked:
-        yield "waiting", f"for the {one.role}: {money(one.fact.capital)} of capital, which the {one.fact.holder} may approve"
+        wanted = one.fact
+        yield (
+            "waiting",
+            f"for the {one.role}: {money(wanted.capital)} of capital, which the {wanted.holder} may approve",
+        )
     for referral in outcome.context.live(Referral):
         yield "referred", f"{money(referral.capital)} of capital is beyond the mandate of the {referral.holder}"
 
@@ -92,7 +97,10 @@ def _standing(outcome: Outcome) -> Iterator[tuple[str, str]]:
 def suggestions(outcome: Outcome) -> Table:
     """Return what models suggested, and what became of it at which step of a gate."""
     verdicts = {verdict.proposal: verdict for verdict in outcome.context.live(Verdict)}
-    proposals = [*outcome.context.live(Proposal[Option]), *outcome.context.live(Proposal[Risk])]
+    proposals: list[Proposal[Option] | Proposal[Risk]] = [
+        *outcome.context.live(Proposal[Option]),
+        *outcome.context.live(Proposal[Risk]),
+    ]
     grid = Table.grid("", "", "", padding=(0, 2, 0, 0))
     for verdict, fact in sorted(((verdicts[id_of(one)], one.fact) for one in proposals), key=_fate):
         named = fact.title if isinstance(fact, Option) else fact.name
@@ -180,6 +188,8 @@ def _grow(tree: Tree, proof: Proof, shown: set[Fact]) -> None:
     for kind, group in groupby(sorted(proof.because, key=_place), key=_place):
         branches = [branch for branch in group if branch.fact not in shown]
         shown.update(branch.fact for branch in branches)
+        if not branches:
+            continue
         if len(branches) > SPELLED_OUT or _ORDER[kind] not in _UNFOLDED:
             tree.add(Text(_folded(branches), style="dim"))
             continue

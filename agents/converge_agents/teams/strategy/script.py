@@ -13,7 +13,7 @@ from converge_agents.price import Price
 from converge_agents.scripted import ScriptedModel
 
 ANSWERS = Path(__file__).with_name("answers.jsonl")
-_NOTHING = ("", {"items": []})  # the empty text occurs in every question
+_NOTHING: tuple[str, dict[str, list[str]]] = ("", {"items": []})  # the empty text occurs in every question
 
 
 def scripted() -> ScriptedModel:
