@@ -14,6 +14,7 @@ import pytest
 import converge
 from converge import Engine, Fact, Outcome, StopReason, id_of
 from converge.cli import execute
+from converge.cli.exit_codes import ExitCode
 from converge.trace import Activated
 from converge_agents.teams import strategy
 from converge_agents.teams.strategy.appraise import narrowed, prudent, valued
@@ -490,13 +491,21 @@ async def test_a_late_estimate_replaces_the_value_it_changes():
 def test_the_command_line_decides_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Run and resume by command, on a file, end in the digest of a run that knew the regulation from the start."""
     kept, target = f"--store=sqlite:///{tmp_path}/jobs.db", "converge_agents.teams.strategy:engine"
-    assert execute(["run", target, f"--facts={strategy.FACTS}", kept, "--job=one", "--json"]) == 0
+    assert execute(["run", target, f"--facts={strategy.FACTS}", kept, "--job=one", "--json"]) == ExitCode.WAITING
     first = json.loads(capsys.readouterr().out)
-    assert execute(["resume", target, "one", f"--facts={strategy.REGULATION}", kept, "--json"]) == 0
+    assert execute(["resume", target, "one", f"--facts={strategy.REGULATION}", kept, "--json"]) == ExitCode.WAITING
     second = json.loads(capsys.readouterr().out)
     early = converge.run(in_memory(), strategy.intent, [*strategy.facts(), *strategy.regulation()])
     assert first["live_digest"] != second["live_digest"] == early.live_digest
-    assert second["answer"][0]["fact"]["plan"] == recommended(early).plan
+    assert [one["fact"]["plan"] for one in second["asked"]] == asked_about(early) == [recommended(early).plan]
+
+    (request,) = [one["request"] for one in second["asked"]]
+    assert execute(["decide", "one", request, "--approve", "--by=ada", kept]) == 0
+    capsys.readouterr()
+    assert execute(["resume", target, "one", kept, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)["answer"]
+    approvals = [row["fact"]["plan"] for row in answer if row["kind"] == "Approval"]
+    assert approvals == [recommended(early).plan]
 
 
 def test_the_engine_knows_every_kind_of_its_files():
