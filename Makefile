@@ -2,6 +2,7 @@
 #   make demo PYTHON=/path/to/python3    makes .venv with that Python (after `make clean`, if there is one)
 #   make test OTHER_PYTHONS=             leaves the other Pythons out
 #   make nightly                         holds the laws of schedules to 2,000 jobs in 8 timings each (about an hour)
+#   make bench                           measures what the runtime costs, beside peers that it installs in .venv-peers
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python
 OTHER_PYTHONS ?= 3.11 3.12 3.13
@@ -11,18 +12,20 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := -m pip --disable-pip-version-check --no-input
 DEMO := $(BIN)/python -m converge_agents.teams.strategy
-LOCK := uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--custom-compile-command "make lock"
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+AIMOCK := 1.43.0
 
 # A caller's own paths must not decide what is tested.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-pythons nightly format lock clean
+.PHONY: help demo test test-pythons servers aimock nightly bench bench-quick format lock clean
 
 help:
 	@echo "make demo    run a real decision job to its fixed point"
 	@echo "make test    run every check: ruff, mypy, import-linter, pytest"
+	@echo "make servers install the model servers that tests ask: llmock, and aimock where npm is"
 	@echo "make nightly hold the laws of schedules to twenty times as many random jobs"
+	@echo "make bench   measure what the runtime costs, beside plain code and peers (minutes; bench-quick: one)"
 	@echo "make format  let ruff mend what it can"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml (needs uv)"
 	@echo "make clean   remove every virtual environment and cache"
@@ -30,7 +33,7 @@ help:
 demo: $(READY)
 	@$(DEMO)
 
-test: $(READY) test-pythons
+test: $(READY) test-pythons servers
 	$(BIN)/ruff check --quiet --output-format concise
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
@@ -45,19 +48,30 @@ nightly: $(READY)
 	  tests/test_power_loss.py tests/test_disk_faults.py tests/test_kill.py tests/test_shutdown.py \
 	  tests/test_durable_machine.py tests/test_llm_kill.py
 
+bench: $(READY) .venv-peers/.ready
+	@$(BIN)/python -m benchmarks
+
+bench-quick: $(READY) .venv-peers/.ready
+	@$(BIN)/python -m benchmarks --quick
+
 # Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)
+
+# Model servers for tests to ask. Neither is needed: a test that finds none is skipped and says so.
+servers: .venv-llmock/.ready aimock
 
 format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 lock:
-	$(LOCK) --group dev -o requirements/dev.txt
-	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt
+	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
+	$(LOCK) --group llmock -o requirements/llmock.txt
 
 clean:
-	rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .venv-3.* .venv-llmock .venv-peers benchmarks/results dist \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Prints the first candidate that runs, is new enough and can make a venv: a pyenv shim may only say "not found".
 first_of = for python in $(1); do \
@@ -90,3 +104,36 @@ $(READY): requirements/dev.txt pyproject.toml
 	&& $(BIN)/python $(PIP) --python .venv-$*/bin/python install --quiet --no-compile --require-hashes \
 	  -r requirements/runtime.txt \
 	&& touch $@
+
+# Peers need other versions than the runtime does, hence their own environment. If they cannot all be installed, each
+# is tried alone: one that is missing is named in the tables, and the others are measured.
+PEERS := benchmarks/peers/requirements.txt
+INTO_PEERS = $(BIN)/python $(PIP) --python .venv-peers/bin/python install --quiet --no-compile
+.venv-peers/.ready: $(PEERS) benchmarks/peers/constraints.txt | $(READY)
+	@echo "Making .venv-peers and installing the peers of the benchmarks; once, about a minute."
+	@$(BIN)/python -m venv --clear --without-pip .venv-peers
+	@$(INTO_PEERS) -c benchmarks/peers/constraints.txt -r $(PEERS) || \
+	sed '/^#/d' $(PEERS) | while read -r peer; do \
+	  $(INTO_PEERS) -c benchmarks/peers/constraints.txt "$$peer" || echo "$$peer cannot be installed here."; \
+	done
+	@touch $@
+
+.venv-llmock/.ready: requirements/llmock.txt | $(READY)
+	@echo "Making .venv-llmock with the packages of llmock."; \
+	$(BIN)/python -m venv --clear --without-pip .venv-llmock \
+	&& $(BIN)/python $(PIP) --python .venv-llmock/bin/python install --quiet --require-hashes -r requirements/llmock.txt \
+	&& touch $@ \
+	|| { rm -rf .venv-llmock; echo "pip could not install llmock: the tests that ask it are skipped."; }
+
+# Kept beside other caches, under the version it is of, so that a fresh clone finds it; npm is asked only for another.
+aimock:
+	@folder="$${XDG_CACHE_HOME:-$$HOME/.cache}/converge/aimock"; stamp="$$folder/.ready-$(AIMOCK)"; \
+	if [ -e "$$stamp" ]; then exit 0; fi; \
+	if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null || ! npm --version >/dev/null 2>&1; \
+	then echo "No npm with Node 20 or newer here: the tests that ask aimock are skipped."; exit 0; fi; \
+	echo "Installing aimock $(AIMOCK) in $$folder."; \
+	mkdir -p "$$folder" && rm -f "$$folder"/.ready-* \
+	&& npm install --prefix "$$folder" --save-exact --ignore-scripts --no-audit --no-fund --silent --fetch-retries 1 \
+	  --fetch-retry-mintimeout 1000 "@copilotkit/aimock@$(AIMOCK)" >/dev/null \
+	&& touch "$$stamp" \
+	|| echo "npm could not install aimock: the tests that ask it are skipped."

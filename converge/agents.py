@@ -3,9 +3,6 @@
 A team is imported by its own name: `from converge_agents.teams import strategy`.
 """
 
-from converge_agents.answer import Answer
-from converge_agents.llm import LLMAgent
-from converge_agents.model import Model
-from converge_agents.price import Price
+from converge_agents import Answer, LLMAgent, Model, Price
 
 __all__ = ["Answer", "LLMAgent", "Model", "Price"]

@@ -179,6 +179,8 @@ def _redacted(data: Any, redact: Callable[[str], str]) -> Any:
 
 
 def _encoded(value: object) -> str:
+    if isinstance(value, str):
+        return _as_json(normalized(value))
     if isinstance(value, Fact):
         return f"fact {id_of(value)}"
     if isinstance(value, Mapping):
@@ -198,4 +200,7 @@ def _encoded(value: object) -> str:
         plain = to_jsonable_python(value)
     except PydanticSerializationError as error:
         raise ValueError(str(error)) from error
-    return json.dumps(normalized(plain), sort_keys=True, allow_nan=False)
+    return _as_json(normalized(plain))
+
+
+_as_json = json.JSONEncoder(sort_keys=True, allow_nan=False).encode

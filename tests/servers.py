@@ -1,21 +1,25 @@
-"""Model servers written by others, on loopback and a free port; a test that needs one that is not there is skipped."""
+"""Model servers on loopback: two written by others, without which a test is skipped, and one that says anything."""
 
-__all__ = ["Aimock", "Llmock", "aimock", "llmock"]
+__all__ = ["Aimock", "Llmock", "Server", "Verdict", "aimock", "llmock", "saying"]
 
+import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
 import pytest
+
+from converge_agents.model import Model
 
 _ROOT = Path(__file__).parent.parent
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "converge"
@@ -32,10 +36,17 @@ def _aimock_binary() -> str | None:
     return shutil.which(os.environ.get("CONVERGE_AIMOCK") or str(default)) if shutil.which("node") else None
 
 
-class _Server:
+class Server:
+    """A server that a Model can ask."""
+
     def __init__(self, address: str) -> None:
         self.address = address
         self.base_url = f"{address}/v1"
+
+    def model(self, **options: Any) -> Model:
+        return Model(
+            "gpt-4o", **{"base_url": self.base_url, "api_key": "none-needed", "random": lambda: 0.5, **options}
+        )
 
     def _call(self, path: str, body: Any = None, method: str | None = None) -> str:
         data = None if body is None else json.dumps(body).encode()
@@ -45,7 +56,28 @@ class _Server:
         return text
 
 
-class Llmock(_Server):
+class Verdict(NamedTuple):
+    """What llmock says of its clients: how often they asked, how many of these it spoilt, and what they did wrong."""
+
+    attempts: int
+    faults: int
+    findings: list[str]
+
+    @classmethod
+    def of(cls, text: str) -> "Verdict":
+        """Return a verdict as it is printed; a print of any other form is no verdict."""
+        head = re.match(
+            r"LLMock resilience verdict: \d+ call\(s\), (\d+) attempt\(s\), (\d+) fault\(s\) injected\n", text
+        )
+        assert head, text
+        findings = re.findall(r"^  (?:FAIL|WARN)  (\w+)  ", text, re.MULTILINE)
+        total = re.search(r"^(\d+) error\(s\), (\d+) warning\(s\)$", text, re.MULTILINE)
+        assert (total is None) == ("  PASS  " in text), text
+        assert len(findings) == (sum(map(int, total.groups())) if total else 0), text
+        return cls(int(head[1]), int(head[2]), findings)
+
+
+class Llmock(Server):
     """The server that fails as it is told to, and judges how its clients bear it."""
 
     def reset(self) -> None:
@@ -58,11 +90,11 @@ class Llmock(_Server):
         requests: list[dict[str, Any]] = json.loads(self._call("/_llmock/requests"))["requests"]
         return requests
 
-    def verdict(self) -> str:
-        return self._call("/_llmock/verdict?format=text")
+    def verdict(self) -> Verdict:
+        return Verdict.of(self._call("/_llmock/verdict?format=text"))
 
 
-class Aimock(_Server):
+class Aimock(Server):
     """The server that answers from fixtures, and keeps a journal of every request."""
 
     def journal(self) -> list[dict[str, Any]]:
@@ -78,9 +110,7 @@ def llmock(*options: str) -> Iterator[Llmock]:
     """Run llmock, in an environment of its own since its dependencies are not ours."""
     binary = _llmock_binary()
     if binary is None:
-        pytest.skip(
-            "llmock is not installed: python3 -m venv .venv-llmock && .venv-llmock/bin/pip install llmock==0.2.2"
-        )
+        pytest.skip("llmock is not installed: make servers")
     port = _free_port()
     command = [binary, "serve", "--host", "127.0.0.1", "-p", str(port), "--log-level", "warning", *options]
     with _running(command, port):
@@ -92,15 +122,29 @@ def aimock(folder: Path, fixtures: Sequence[Mapping[str, Any]]) -> Iterator[Aimo
     """Run aimock on fixtures that are written into the folder."""
     binary = _aimock_binary()
     if binary is None:
-        where = _CACHE / "aimock"
-        pytest.skip(
-            f"aimock is not installed (it needs Node 20): npm install --prefix {where} @copilotkit/aimock@1.43.0"
-        )
+        pytest.skip("aimock is not installed: make servers, where there is npm and Node 20")
     (folder / "fixtures.json").write_text(json.dumps({"fixtures": list(fixtures)}))
     port = _free_port()
     command = [binary, "-h", "127.0.0.1", "-p", str(port), "-f", str(folder), "--strict", "--log-level", "silent"]
     with _running(command, port):
         yield Aimock(f"http://127.0.0.1:{port}")
+
+
+@asynccontextmanager
+async def saying(*responses: bytes) -> AsyncIterator[Server]:
+    """Say these, one for each request, for what neither of the others can be made to say."""
+    rest = iter(responses)
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        size = re.search(rb"(?i)content-length: (\d+)", head)
+        await reader.readexactly(int(size[1]) if size else 0)
+        writer.write(next(rest))
+        writer.close()
+
+    async with await asyncio.start_server(converse, "127.0.0.1", 0) as server:
+        yield Server(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert next(rest, None) is None, "fewer requests came than there was something to say to"
 
 
 def _free_port() -> int:

@@ -150,7 +150,7 @@ def test_the_json_of_an_outcome_keeps_its_shape(cli: Cli):
     told = cli("run", "shop:engine", "--facts", "signals.jsonl", "--json", "--job", "one").data
     assert set(told) == {
         *("job_id", "objective", "store", "exit_code", "converged", "stop", "cycles", "spend", "kinds", "answer"),
-        *("missing", "warnings", "digest", "live_digest", "proof_digest"),
+        *("asked", "missing", "warnings", "digest", "live_digest", "proof_digest"),
     }
     assert told["job_id"] == "one"
     assert told["stop"] == {"reason": "fixed_point", "text": told["stop"]["text"], "detail": [], "unread": []}

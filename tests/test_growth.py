@@ -1,6 +1,6 @@
 """A checkpoint costs what changed: the bytes, statements and work of a cycle do not grow with the job.
 
-Nothing is timed here, it is counted; `benchmarks/growth.py` times the same jobs, and larger ones.
+Nothing is timed here, it is counted; `benchmarks/cases/growth.py` times such jobs, and larger ones.
 """
 
 import cProfile

@@ -506,6 +506,20 @@ def test_a_model_serves_one_event_loop_after_another():
     assert asyncio.run(ask()).text == asyncio.run(ask()).text == "good day"
 
 
+def test_a_model_that_nobody_closes_is_closed_with_its_loop():
+    closed = []
+
+    class Transport(httpx2.MockTransport):
+        async def aclose(self):
+            closed.append(self)
+
+    body = {"choices": [{"message": {"content": "good day"}, "finish_reason": "stop"}]}
+    transport = partial(Transport, lambda request: httpx2.Response(200, json=body))
+    model = Model("odd", api_key="none", transport=transport)
+    assert asyncio.run(model.ask(HELLO)).text == asyncio.run(model.ask(HELLO)).text == "good day"
+    assert len(set(closed)) == 2
+
+
 @pytest.mark.asyncio
 async def test_nothing_real_is_asked_where_that_is_forbidden():
     with forbid_model_requests():

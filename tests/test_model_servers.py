@@ -1,36 +1,16 @@
-"""A Model against servers written by others: one fails on purpose and judges us, one keeps a journal of requests."""
+"""Many questions to servers written by others: one judges how its clients bear it, one keeps a journal of requests."""
 
-import socket
 from typing import Any
 
 import anyio
+import openai
 import pytest
 
 from converge_agents.answer import judged
-from converge_agents.errors import (
-    AnswerCorrupt,
-    AnswerCut,
-    AnswerTooLong,
-    ModelError,
-    QuotaSpent,
-    RateLimited,
-    RequestRefused,
-    ServerFailed,
-    ServerSilent,
-    ServerUnreachable,
-)
-from converge_agents.model import Model
-from tests.servers import aimock, llmock
+from converge_agents.errors import ModelError
+from tests.servers import Verdict, aimock, llmock
 
 HELLO = [{"role": "user", "content": "hello"}]
-WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
-COLOUR = {
-    "title": "Colour",
-    "type": "object",
-    "properties": {"name": {"type": "string", "enum": ["red", "green"]}},
-    "required": ["name"],
-    "additionalProperties": False,
-}
 
 pytestmark = pytest.mark.slow  # each failure is waited out in real seconds
 
@@ -51,149 +31,116 @@ def hearing(text, attempt):
     """Take a piece of a stream."""
 
 
-async def asked(server, *behaviours, streaming=False, asking=None, **options):
-    """Have the server behave so, ask it, and return what came of it."""
-    if behaviours:
-        server.will(*behaviours)
-    async with Model("gpt-4o", base_url=server.base_url, api_key="none-needed", **options) as model:
+async def ask_at_once(model, count, *, streaming=False):
+    """Ask so many questions, each another, and return the answers and failures."""
+    ends: list[Any] = []
+
+    async def ask(number):
         try:
-            return judged(await model.ask(HELLO, on_text=hearing if streaming else None, **(asking or {})))
+            question = [{"role": "user", "content": f"question {number}"}]
+            ends.append(judged(await model.ask(question, on_text=hearing if streaming else None)))
         except ModelError as failure:
-            return failure
+            ends.append(failure)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(count):
+            tasks.start_soon(ask, number)
+    return ends
 
 
-def clean(server, but=""):
-    """Whether the server's own verdict finds nothing to say against us, but for one warning perhaps."""
-    verdict = server.verdict()
-    found = [line.split()[1] for line in verdict.splitlines() if line.split()[:1] in (["FAIL"], ["WARN"])]
-    assert [code for code in found if code != but] == [], verdict
-    return True
-
-
-@pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize(
-    "behaviour",
-    [
-        {"type": "fail", "status": 429, "retry_after": 1, "times": 2},
-        {"type": "fail", "status": 429, "retry_after": 0.3, "times": 1},
-        {"type": "fail", "status": 500, "times": 2},
-        {"type": "fail", "status": 503, "retry_after": 1, "times": 1},
-        {"type": "fail", "status": 408, "times": 1},
-    ],
-)
-@pytest.mark.asyncio
-async def test_what_passes_is_waited_out_as_the_server_asks(server, behaviour, streaming):
-    answer = await asked(server, behaviour, streaming=streaming)
-    assert answer.attempts == behaviour["times"] + 1
-    assert len(server.requests()) == answer.attempts
-    assert clean(server)
-
-
-@pytest.mark.parametrize(
-    ("status", "error"), [(429, RateLimited), (500, ServerFailed), (502, ServerFailed), (529, ServerFailed)]
-)
-@pytest.mark.asyncio
-async def test_what_does_not_pass_ends_by_name_after_a_few_attempts(server, status, error):
-    failure = await asked(server, {"type": "fail", "status": status, "retry_after": 0.2, "times": None}, attempts=4)
-    assert type(failure) is error
-    assert len(server.requests()) == 4
-    assert clean(server)
+# --- many at once -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
-async def test_without_a_word_of_when_the_waits_grow(server):
-    failure = await asked(server, {"type": "fail", "status": 500, "times": None}, attempts=4)
-    assert type(failure) is ServerFailed
-    assert clean(server)
-
-
-@pytest.mark.parametrize(
-    ("behaviour", "error"),
-    [
-        ({"type": "fail", "status": 400}, RequestRefused),
-        ({"type": "fail", "status": 422}, RequestRefused),
-        ({"type": "fail", "status": 429, "code": "insufficient_quota"}, QuotaSpent),
-    ],
-)
-@pytest.mark.asyncio
-async def test_what_no_waiting_mends_is_asked_once(server, behaviour, error):
-    assert type(await asked(server, behaviour)) is error
-    assert len(server.requests()) == 1
-
-
-@pytest.mark.parametrize(
-    ("fault", "attempt"),
-    [("disconnect", "AnswerCut"), ("truncate", "AnswerCut"), ("malformed", "AnswerCorrupt"), ("stall", "AnswerCut")],
-)
-@pytest.mark.asyncio
-async def test_a_stream_that_breaks_is_asked_for_again(server, fault, attempt):
-    behaviour = {"type": "stream_fault", "kind": fault, "after_chunks": 3, "stall_seconds": 3}
-    answer = await asked(server, behaviour, streaming=True, timeout=1)
-    assert (answer.finish_reason, answer.attempts, answer.tried[0].failure) == ("stop", 2, attempt)
-    # A piece that is no JSON may be the last one it sends: then the next request looks like another question to it.
-    assert clean(server, but="malformed_chunk_ignored" if fault == "malformed" else "")
-
-
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [("disconnect", AnswerCut), ("truncate", AnswerCut), ("malformed", AnswerCorrupt), ("stall", AnswerCut)],
-)
-@pytest.mark.asyncio
-async def test_a_stream_that_always_breaks_is_kept_as_far_as_it_came(server, fault, error):
-    behaviour = {"type": "stream_fault", "kind": fault, "after_chunks": 3, "stall_seconds": 2, "times": None}
-    failure = await asked(server, behaviour, streaming=True, timeout=1, attempts=2)
-    assert type(failure) is error
-    assert failure.answer.text
-    assert len(server.requests()) == 2
-
-
-@pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.asyncio
-async def test_a_silent_server_is_given_up_on_in_time(server, streaming):
-    delay = {"type": "delay", "seconds": 3, "times": None}
-    failure = await asked(server, delay, streaming=streaming, timeout=0.5, attempts=2)
-    assert type(failure) is ServerSilent
-    assert len(failure.tried) == 2
-
-
-@pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.asyncio
-async def test_an_answer_that_is_no_json_or_ran_too_long_is_an_answer(server, streaming):
-    reply = {"type": "reply", "text": '{"name": "re', "finish_reason": "length"}
-    failure = await asked(server, reply, streaming=streaming, asking={"schema": COLOUR})
-    assert type(failure) is AnswerTooLong
-    assert failure.answer.text == '{"name": "re'
-    answer = await asked(server, {**reply, "finish_reason": "stop"}, streaming=streaming, asking={"schema": COLOUR})
-    assert answer.text == '{"name": "re'
-    assert len(server.requests()) == 2
-
-
-@pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.asyncio
-async def test_a_schema_and_tools_are_understood(server, streaming):
-    answer = await asked(server, streaming=streaming, asking={"schema": COLOUR})
-    assert answer.rung == "json_schema"
-    assert answer.text in ('{"name":"red"}', '{"name": "red"}')
-    assert answer.input_tokens > 0 < answer.output_tokens
-    answer = await asked(server, streaming=streaming, asking={"tools": [WEATHER]})
-    assert [call.name for call in answer.tool_calls] == ["weather"]
-
-
-@pytest.mark.asyncio
-async def test_many_at_once_bear_a_server_that_limits_them(server):
+async def test_many_at_once_bear_a_server_that_asks_for_patience(server):
     server.will({"type": "fail", "status": 429, "retry_after": 1, "times": 3})
-    ends = []
-    async with Model("gpt-4o", base_url=server.base_url, api_key="none-needed", concurrency=8) as model:
+    async with server.model(concurrency=8) as model:
+        ends = await ask_at_once(model, 30)
+    assert [end for end in ends if isinstance(end, ModelError)] == []
+    assert sum(end.attempts for end in ends) == 33
+    assert server.verdict() == Verdict(33, 3, [])
 
-        async def ask(number):
-            ends.append(judged(await model.ask([{"role": "user", "content": f"question {number}"}])))
 
-        async with anyio.create_task_group() as tasks:
-            for number in range(30):
-                tasks.start_soon(ask, number)
-    assert len(ends) == 30
-    assert len(server.requests()) == 33
-    assert clean(server)
+@pytest.mark.asyncio
+async def test_many_at_once_bear_a_server_that_counts_per_minute():
+    with llmock("--rpm", "60") as server:
+        async with server.model(concurrency=16) as model:
+            ends = await ask_at_once(model, 63)
+        verdict = server.verdict()
+    assert [end for end in ends if isinstance(end, ModelError)] == []
+    asked = sum(end.attempts for end in ends)
+    assert verdict == Verdict(asked, asked - 63, [])
+    assert verdict.faults > 0
+
+
+@pytest.mark.asyncio
+async def test_many_at_once_bear_all_kinds_of_trouble(server):
+    server.will(
+        {"type": "fail", "status": 500, "times": 3},
+        {"type": "fail", "status": 429, "retry_after": 0.5, "times": 3},
+        {"type": "fail", "status": 503, "retry_after": 0.5, "times": 3},
+        {"type": "stream_fault", "kind": "disconnect", "after_chunks": 2, "times": 3},
+        {"type": "stream_fault", "kind": "truncate", "after_chunks": 2, "times": 3},
+    )
+    async with server.model(concurrency=8, attempts=8) as model:
+        ends = await ask_at_once(model, 30, streaming=True)
+    assert [end for end in ends if isinstance(end, ModelError)] == []
+    assert sum(end.attempts for end in ends) == 45
+    assert server.verdict() == Verdict(45, 15, [])
+
+
+# --- the judge ----------------------------------------------------------------------------------------------------
+
+
+async def insist(client, times, **options):
+    """Ask again at once, as often as that: what no client should do."""
+    for _ in range(times):
+        try:
+            stream = await client.chat.completions.create(model="gpt-4o", messages=HELLO, **options)
+            if options.get("stream"):
+                async with stream:
+                    assert [chunk async for chunk in stream]
+        except openai.APIError:
+            continue
+        return
+
+
+BUSY = {"type": "fail", "status": 429, "retry_after": 1, "times": None}
+SOON = {**BUSY, "retry_after": 0.05}
+ILL = {"type": "fail", "status": 500, "times": None}
+WRONG = {"type": "fail", "status": 400, "times": None}
+CUT = {"type": "stream_fault", "kind": "truncate", "after_chunks": 2}
+STALLED = {"type": "stream_fault", "kind": "stall", "after_chunks": 2, "stall_seconds": 1.1}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "retries", "insisting", "findings"),
+    [
+        (BUSY, 0, {"times": 3}, {"retry_after_ignored"}),
+        (BUSY, 0, {"times": 11}, {"retry_after_ignored", "retry_storm"}),
+        (ILL, 0, {"times": 11}, {"retry_storm", "no_backoff"}),
+        (SOON, 2, {"times": 4}, {"retry_storm"}),  # two layers that each try again
+        (ILL, 0, {"times": 1}, {"gave_up"}),
+        (WRONG, 0, {"times": 2}, {"retried_non_retryable"}),
+        (CUT, 0, {"times": 1, "stream": True}, {"truncated_stream_accepted"}),
+        (STALLED, 0, {"times": 1, "stream": True}, {"no_read_timeout"}),
+    ],
+)
+@pytest.mark.asyncio
+async def test_the_verdict_condemns_a_client_that_behaves_badly(server, behaviour, retries, insisting, findings):
+    server.will(behaviour)
+    async with openai.AsyncOpenAI(base_url=server.base_url, api_key="none", max_retries=retries) as client:
+        await insist(client, **insisting)
+    assert set(server.verdict().findings) == findings
+
+
+def test_what_is_printed_in_another_form_is_no_verdict():
+    for text in ("", "PASS", "LLMock resilience verdict: 1 call(s), 1 attempt(s), 0 fault(s) injected\n\n"):
+        with pytest.raises(AssertionError):
+            Verdict.of(text)
+
+
+# --- the journal --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
@@ -208,7 +155,7 @@ async def test_the_journal_of_the_server_agrees_with_our_count(tmp_path):
         {"match": {"userMessage": "busy", "sequenceIndex": 1}, "response": {"content": "now"}},
     ]
     with aimock(tmp_path, fixtures) as server:
-        async with Model("gpt-4o", base_url=server.base_url, api_key="none-needed") as model:
+        async with server.model() as model:
             answers = [await model.ask([{"role": "user", "content": text}]) for text in ("red", "secret", "busy")]
             answers += [await model.ask([{"role": "user", "content": "red"}], on_text=hearing)]
         assert [answer.text for answer in answers] == ['{"name": "red"}', "no", "now", '{"name": "red"}']
@@ -217,11 +164,24 @@ async def test_the_journal_of_the_server_agrees_with_our_count(tmp_path):
         assert len(server.journal()) == sum(answer.attempts for answer in answers)
 
 
+@pytest.mark.parametrize(
+    ("chaos", "failure"),
+    [
+        ("malformed", "AnswerCorrupt"),
+        ("drop", "ServerFailed"),
+        ("disconnect", "ServerUnreachable"),
+        ("ratelimit", "RateLimited"),
+    ],
+)
 @pytest.mark.asyncio
-async def test_a_server_that_is_not_there_is_named():
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
-        async with Model("gpt-4o", base_url=address, api_key="none-needed", attempts=2) as model:
-            with pytest.raises(ServerUnreachable, match="ConnectError"):
-                await model.ask(HELLO)
+async def test_a_server_that_spoils_every_answer_is_asked_no_more_often_than_stated(tmp_path, chaos, failure):
+    fixtures = [{"match": {"userMessage": "hello"}, "response": {"content": "good day"}}]
+    with aimock(tmp_path, fixtures) as server:
+        async with server.model(attempts=2, extra_headers={f"x-aimock-chaos-{chaos}": "1"}) as model:
+            try:
+                judged(await model.ask(HELLO))
+                ended = None
+            except ModelError as error:
+                ended = type(error).__name__
+        assert ended == failure
+        assert len(server.journal()) == 2

@@ -56,7 +56,7 @@ def uninterrupted() -> str:
 
 def captured(rows: Iterable[str]) -> set[str]:
     """Return the questions whose answers are in these rows."""
-    answers = [json.loads(answer) for row in rows for _, answer in json.loads(row).get("captures", ())]
+    answers = [json.loads(answer) for row in rows for _, answer, *_ in json.loads(row).get("captures", ())]
     return {answer.removeprefix("answer to ") for answer in answers if isinstance(answer, str)}
 
 

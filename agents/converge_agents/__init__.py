@@ -1,3 +1,8 @@
-"""Ready-made parts for Converge; today the complete, runnable jobs in `converge_agents.teams`."""
+"""Ready-made parts for Converge: agents that ask an LLM, the models they ask, and complete jobs in `teams`."""
 
-__all__: list[str] = []
+from converge_agents.answer import Answer
+from converge_agents.llm import LLMAgent
+from converge_agents.model import Model
+from converge_agents.price import Price
+
+__all__ = ["Answer", "LLMAgent", "Model", "Price"]

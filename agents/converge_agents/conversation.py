@@ -146,7 +146,7 @@ class _Ask:
             deadline=how.deadline,
             meter=view.reserve,
         )
-        return {"messages": messages, "answer": dataclasses.asdict(answer)}
+        return {"messages": messages, "answer": answer}
 
 
 @dataclasses.dataclass(frozen=True)

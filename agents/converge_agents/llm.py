@@ -117,6 +117,8 @@ class _Asking:
 
     async def _all(self, view: View, several: list[Prompted]) -> list[list[Item]]:
         """Hold all conversations to their end: what one costs is not wasted because another fails."""
+        if len(several) == 1:
+            return [await self._conversation.held(view, several[0])]
         results: dict[int, list[Item]] = {}
         errors: dict[int, Exception] = {}
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random as chance
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -54,9 +54,11 @@ class Model:
     tokens_per_minute: never more than that, of all who share the model. max_tokens, max_bytes: the size of an answer.
     price: what its tokens cost, or a table of prices, or the path of a JSON file with one; without it, its cost is
     unknown. rungs: the ways to ask for JSON of a schema, best first. transport: makes an httpx2 transport for the
-    client, for proxies and the like. Whatever else is named goes into each request. Raises ModelInvalid.
+    client, for proxies and the like; without one aiohttp is used where it is installed (the extra `aiohttp`), which
+    bears many connections better. Whatever else is named goes into each request. Raises ModelInvalid.
 
-    A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it.
+    A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it; else it
+    closes with its loop.
     """
 
     _is_real = True  # else it may be asked even where requests are forbidden
@@ -102,6 +104,7 @@ class Model:
             failures=failures,
         )
         self._wire: Wire | None = None
+        self._open: AsyncGenerator[None] | None = None
         self._loop: Callable[[], object] = lambda: None
 
     def __repr__(self) -> str:
@@ -117,9 +120,9 @@ class Model:
 
     async def aclose(self) -> None:
         """Close the connections; asked again, the model makes new ones. A client that was passed in stays open."""
-        wire, self._wire = self._wire, None
-        if wire is not None and self._given is None and self._loop() is asyncio.get_running_loop():
-            await wire.client.close()
+        still_open, self._wire, self._open = self._open, None, None
+        if still_open is not None and self._loop() is asyncio.get_running_loop():
+            await still_open.aclose()
 
     async def ask(
         self,
@@ -140,7 +143,7 @@ class Model:
         if self._is_real and are_forbidden():
             raise RequestsForbidden(self.name)
         self._limits.enter_loop()
-        self._connected()  # before the clock runs: the first time, the client has to be imported
+        await self._connected()  # before the clock runs: the first time, the client has to be imported
         asked = {"model": self.name, "messages": list(messages), "max_tokens": self.max_tokens, **self._options}
         if tools:
             asked["tools"] = list(tools)
@@ -197,12 +200,12 @@ class Model:
     async def _paid(self, asking: Asking, place: Place, request: dict[str, Any]) -> Answer:
         """Send one request, for which there is room in a budget; a failure costs nothing, but silence may."""
         if asking.meter is None:
-            return await self._connected().send(request, asking.next())
+            return await (await self._connected()).send(request, asking.next())
         place.spent = 0  # of the tokens per minute, until there is a request
         async with asking.meter(asking.worst, asking.money(self.price), f"model {self.name}") as bill:
             place.spent = asking.worst
             try:
-                answer = await self._connected().send(request, asking.next())
+                answer = await (await self._connected()).send(request, asking.next())
             except ModelError as failure:
                 if not isinstance(failure, ServerSilent):
                     bill(0)
@@ -223,10 +226,13 @@ class Model:
             return True
         return asking.ends is not None and self._clock.elapsed() + state.upcoming_sleep >= asking.ends
 
-    def _connected(self) -> Wire:
+    async def _connected(self) -> Wire:
         loop = asyncio.get_running_loop()
         if self._wire is None or self._loop() is not loop:
             self._wire, self._loop = self._named_connect(), weakref.ref(loop)
+            if self._given is None:
+                self._open = _open(self._wire.client)
+                await anext(self._open)
         return self._wire
 
     def _named_connect(self) -> Wire:
@@ -248,13 +254,17 @@ class Model:
 
     def _own_client(self, timeout: "Timeout") -> "AsyncOpenAI":
         from httpx2 import Limits as PoolLimits
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+        from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
 
-        pool = DefaultAsyncHttpxClient(
-            limits=PoolLimits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency),
-            timeout=timeout,
-            transport=None if self._transport is None else self._transport(),
-        )
+        options: dict[str, Any] = {
+            "limits": PoolLimits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency),
+            "timeout": timeout,
+            "transport": None if self._transport is None else self._transport(),
+        }
+        try:
+            pool = DefaultAioHttpClient(**options)
+        except RuntimeError:  # aiohttp is not installed
+            pool = DefaultAsyncHttpxClient(**options)
         return AsyncOpenAI(api_key=self._secret(), base_url=self._base_url, http_client=pool)
 
     def _secret(self) -> str:
@@ -264,6 +274,14 @@ class Model:
         if not known and not (self._base_url or os.environ.get("OPENAI_BASE_URL")):
             raise KeyMissing(self.name)
         return known or "none"
+
+
+async def _open(client: "AsyncOpenAI") -> AsyncGenerator[None]:
+    """Keep a client open until this is closed; a loop that ends closes the generators that nobody else has."""
+    try:
+        yield
+    finally:
+        await client.close()
 
 
 def _check(model: str, options: Mapping[str, float | None]) -> None:

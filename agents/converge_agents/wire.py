@@ -122,6 +122,8 @@ class Wire(NamedTuple):
             return self._failure(500, error.body, {})
         if isinstance(error, (JSONDecodeError, UnicodeDecodeError)):
             return _Corrupt(self.model)
+        if type(error).__module__.startswith("aiohttp."):  # what is no HTTP; its transport hands that on as it is
+            return self._unreachable(error)
         said = f": {self.scrub(str(error))[:_SAID]}" if isinstance(error, (TypeError, RuntimeError)) else ""
         return ClientFailed(self.model, f"{type(error).__name__}{said}")
 
@@ -132,6 +134,8 @@ class Wire(NamedTuple):
             return ClientFailed(self.model, "its pool of connections is smaller than concurrency= of the model")
         if isinstance(cause, httpx2.TimeoutException) and not isinstance(cause, httpx2.ConnectTimeout):
             return ServerSilent(self.model, self.timeout)
+        if isinstance(cause, httpx2.ConnectTimeout):  # on aiohttp any trouble with a connection is called so
+            cause = cause.__cause__ or cause
         url = self.client.base_url  # without user and password, which may stand in it
         return ServerUnreachable(self.model, f"{type(cause).__name__} at {url.scheme}://{url.netloc.decode()}")
 

@@ -1,0 +1,139 @@
+"""(d) Transitive closure by agents that join only what is new, every path with an id, supports and evidence."""
+
+__all__ = ["cases"]
+
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from time import perf_counter
+
+from benchmarks.case import Case, Setting, Variant
+from benchmarks.graphs import chain, random_graph, semi_naive
+from benchmarks.jobs import engine_on, run
+from converge import Agent, Assertion, Engine, Fact, View, agent
+
+Edges = list[tuple[int, int]]
+
+
+class Edge(Fact, key="a", policy="many"):
+    a: int
+    b: int
+
+
+class Path(Fact, key="b", policy="many"):
+    a: int
+    b: int
+
+
+async def cases(setting: Setting) -> AsyncIterator[Case]:
+    """Chains and a random graph, beside sets and CLIPS; then one edge more."""
+    for length in setting.of((100,), (100, 500)):
+        yield await _beside_peers(setting, f"chain of {length}", "closure, chain", length, chain(length))
+    if not setting.quick:
+        yield await _beside_peers(
+            setting, "random graph of 1,000 nodes, 1,500 edges", "closure, random", 1_000, random_graph(1_000)
+        )
+    yield await _one_more_edge(setting, setting.of(100, 500))
+
+
+async def _beside_peers(setting: Setting, title: str, task: str, size: int, edges: Edges) -> Case:
+    pairs = len(semi_naive(edges))
+    ours = {
+        "converge, 1 agent, reads by key": [joining("all")],
+        "converge, 1 agent, an index of its own": [indexing],
+        "converge, 8 agents": [joining(f"part-{part}", part, 8) for part in range(8)],
+    }
+    return Case(
+        f"closure, {title}",
+        f"(d) closure of a {title}: {pairs:,} paths",
+        "µs a path",
+        [
+            Variant("semi-naive sets", partial(_sets, edges, pairs)),
+            *(Variant(name, partial(_converge, setting, agents, edges, pairs)) for name, agents in ours.items()),
+            *await setting.peers.variants(["clips"], task, size, 1e6 / pairs),
+        ],
+        base="semi-naive sets",
+        warm=setting.quick,
+        rounds=setting.of(setting.rounds, 3),
+    )
+
+
+def joining(name: str, part: int = 0, parts: int = 1) -> Agent:
+    """An agent for the paths from every so-many-th node."""
+
+    @agent(name=name, reads=(Edge, Path), writes=Path)
+    def join(view: View) -> Iterator[Assertion]:
+        for edge in view.new(Edge):
+            if edge.a % parts == part:
+                yield Path(edge.a, edge.b).because(edge)
+            for path in view.all(Path, edge.a):
+                if path.a % parts == part:
+                    yield Path(path.a, edge.b).because(path, edge)
+        for path in view.new(Path):
+            if path.a % parts == part:
+                for edge in view.all(Edge, path.b):
+                    yield Path(path.a, edge.b).because(path, edge)
+
+    return join
+
+
+@agent(reads=(Edge, Path), writes=Path)
+def indexing(view: View) -> Iterator[Assertion]:
+    """All edges again in each round, but no question to the view for each path: better for much at once."""
+    after: dict[int, list[Edge]] = {}
+    for edge in view.all(Edge):
+        after.setdefault(edge.a, []).append(edge)
+    for edge in view.new(Edge):
+        yield Path(edge.a, edge.b).because(edge)
+    for path in view.new(Path):
+        for edge in after.get(path.b, ()):
+            yield Path(path.a, edge.b).because(path, edge)
+
+
+async def _sets(edges: Edges, pairs: int) -> float:
+    started = perf_counter()
+    assert len(semi_naive(edges)) == pairs
+    return (perf_counter() - started) / pairs * 1e6
+
+
+async def _converge(setting: Setting, agents: list[Agent], edges: Edges, pairs: int) -> float:
+    async with engine_on("memory", setting.folder, agents) as engine:
+        facts = [Edge(a, b) for a, b in edges]
+        started = perf_counter()
+        outcome = await run(engine, facts)
+        seconds = perf_counter() - started
+    assert len(outcome.context.all(Path)) == pairs
+    return seconds / pairs * 1e6
+
+
+async def _one_more_edge(setting: Setting, length: int) -> Case:
+    """What a late edge costs for each path that follows from it, and what each path cost that was there before."""
+    agents, edges = [joining("all")], chain(length)
+    pairs = len(semi_naive(edges))
+    return Case(
+        f"closure, one more edge after {length}",
+        f"(d) one more edge, after a chain of {length}: {length + 1} paths follow",
+        "µs a path",
+        [
+            Variant("from nothing", partial(_converge, setting, agents, edges, pairs)),
+            Variant("one more edge", partial(_late_edge, setting, agents, length)),
+        ],
+        base="from nothing",
+        warm=False,
+        rounds=setting.of(2, 3),
+    )
+
+
+async def _late_edge(setting: Setting, agents: list[Agent], length: int) -> float:
+    async with engine_on("memory", setting.folder, agents) as engine:
+        await run(engine, [Edge(a, b) for a, b in chain(length)], job_id="closure")
+        seconds = await late(engine, "closure", Edge(length, length + 1))
+    return seconds / (length + 1) * 1e6
+
+
+async def late(engine: Engine, job_id: str, fact: Fact) -> float:
+    """Seconds for one late fact, once the job has been read."""
+    async with engine.reopen(job_id, fact) as job:
+        await job.standing()
+        started = perf_counter()
+        assert (await job.outcome()).converged
+        return perf_counter() - started
