@@ -10,10 +10,12 @@ __all__ = ["Flow", "Group"]
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from converge.agent import Agent
+from converge.agent import Agent, kind_read
 from converge.fact import Failure, Invalidation, kind_of
+from converge.proposal import Request, Verdict, proposed_by
 
 _FAILURE, _MARKER = kind_of(Failure).label, kind_of(Invalidation).label
+_OF_GATES = frozenset(kind_of(cls).label for cls in (Request, Verdict))
 
 
 class Group(NamedTuple):
@@ -37,23 +39,23 @@ class Flow:
 
     def __init__(self, agents: Sequence[Agent]) -> None:
         fails = any(_FAILURE in _reads(agent) for agent in agents)
-        shapes: dict[tuple[frozenset[str], frozenset[str], bool, bool], list[int]] = {}
+        shapes: dict[tuple[_Shape, bool, bool], list[int]] = {}
         for number, agent in enumerate(agents):
-            shape = (_reads(agent), _touches(agent, fails), agent.replacing, agent.settled)
-            shapes.setdefault(shape, []).append(number)
-        declared = [(reads, touches) for reads, touches, _, _ in shapes]
+            shape = _Shape(_reads(agent), _touches(agent, fails), _beside(agent))
+            shapes.setdefault((shape, agent.replacing, agent.settled), []).append(number)
+        declared = [shape for shape, _, _ in shapes]
         wide, self._cones = _Cones(declared, own=True), _Cones(declared, own=False)
         self.groups = tuple(
             Group(
                 members=tuple(members),
-                reads=reads,
-                touches=touches,
-                minds=wide.of(reads) if replaces else reads,
-                waits_for=self._cones.of(reads) if replaces else reads,
+                reads=shape.reads,
+                touches=shape.touches,
+                minds=wide.of(shape.reads) if replaces else shape.reads,
+                waits_for=self._cones.of(shape.reads) if replaces else shape.reads,
                 replaces=replaces,
                 settled=settled,
             )
-            for (reads, touches, replaces, settled), members in shapes.items()
+            for (shape, replaces, settled), members in shapes.items()
         )
         self.group_of = [0] * len(agents)
         for place, group in enumerate(self.groups):
@@ -162,12 +164,20 @@ class Flow:
         return frozenset(found)
 
 
+class _Shape(NamedTuple):
+    """What an agent reads, what it touches, and what of its own it may cite that others can change."""
+
+    reads: frozenset[str]
+    touches: frozenset[str]
+    beside: frozenset[str]
+
+
 class _Cones:
     """What the labels of some kinds can depend on."""
 
-    def __init__(self, shapes: Sequence[tuple[frozenset[str], frozenset[str]]], *, own: bool) -> None:
+    def __init__(self, shapes: Sequence[_Shape], *, own: bool) -> None:
         self._shapes, self._own = shapes, own
-        self._touching = _index((place, touches) for place, (_, touches) in enumerate(shapes))
+        self._touching = _index((place, shape.touches) for place, shape in enumerate(shapes))
         self._known: dict[frozenset[str], dict[str, tuple[int, str] | None]] = {}
 
     def of(self, reads: frozenset[str]) -> frozenset[str]:
@@ -206,10 +216,9 @@ class _Cones:
         if item == _FAILURE:  # it is stated without evidence: nothing else can change it
             return
         for place in self._touching.get(item, ()):
-            rests_on, touches = self._shapes[place]
-            if self._own:
-                rests_on |= {label for label in touches if label[0] != "!" and label not in (_FAILURE, _MARKER)}
-            yield from ((more, (place, item)) for more in _with_markers(sorted(rests_on)))
+            shape = self._shapes[place]
+            own = sorted(shape.beside) if self._own else ()
+            yield from ((more, (place, item)) for more in (*_with_markers(sorted(shape.reads)), *own))
 
 
 def _with_markers(labels: Iterable[str]) -> list[str]:
@@ -223,6 +232,15 @@ def _reads(agent: Agent) -> frozenset[str]:
 def _touches(agent: Agent, fails: bool) -> frozenset[str]:
     marks = {f"!{label}" for label in agent.invalidated}
     return agent.written | marks | ({_MARKER} if marks else set()) | ({_FAILURE} if fails else set())
+
+
+def _beside(agent: Agent) -> frozenset[str]:
+    """Return what an agent may cite of its own, and the markers on it.
+
+    What a gate says of a proposal is said by no other gate, and rests on what this one reads: only markers change it.
+    """
+    is_gate = any(proposed_by(kind_read(item)) is not None for item in agent.reads) and agent.written & _OF_GATES
+    return frozenset(_with_markers(agent.written)) - (_OF_GATES if is_gate else frozenset())
 
 
 def _index(pairs: Iterable[tuple[int, Iterable[object]]]) -> dict[object, tuple[int, ...]]:

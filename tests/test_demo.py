@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from converge.cli.exit_codes import ExitCode
 from converge_agents.teams.strategy.__main__ import demo
+from converge_agents.teams.strategy.script import scripted
 from converge_stores.sqlite import SQLiteStore
 
 DEMO = ["-m", "converge_agents.teams.strategy"]
@@ -42,27 +44,37 @@ def shown(folder: Path) -> str:
 
 def commands(shown: str) -> list[list[str]]:
     lines = shown.replace("\\\n", " ").splitlines()
-    return [shlex.split(line) for line in lines if re.search(r"\bconverge (resume|show|trace) ", line)]
+    return [shlex.split(line) for line in lines if re.search(r"\bconverge (decide|resume|show|trace) ", line)]
 
 
 async def shown_on(console: Console) -> str:
-    await demo(console)
+    await demo(console, scripted())
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 def test_it_shows_an_answer_and_then_another(shown: str):
-    """Two recommendations that differ, each with its reason and its fixed point."""
+    """Two recommendations that differ, each with its reasons, that wait for the board."""
     found = re.findall(r"Recommendation: (.+?) *\n", shown)
     assert len(found) == len(set(found)) == 2
-    assert shown.count("because") == shown.count("fixed point: ") == 2
+    assert shown.count("because") == shown.count("waiting for the board: ") == 2
 
 
 def test_it_says_what_fell_and_who_ran(shown: str):
     """The late regulation's consequences are named."""
-    (ran,) = re.findall(r"Ran again +(.+?) *\n", shown)
-    assert ran == "comply, admit, optimise, rank, explain, approve"
-    assert re.search(r"Fell +1 option, .*1 recommendation and 1 approval", shown, re.DOTALL)
+    (ran,) = re.findall(r"Ran again +(.+?)\n *Did not run", shown, re.DOTALL)
+    assert " ".join(ran.split()) == "comply, admit, optimise, rank, explain, approve, refer, approve.gate"
+    assert re.search(r"Fell +1 option, .*1\s+recommendation, 1 proposal to the board,", shown, re.DOTALL)
+
+
+def test_it_says_what_was_suggested_and_what_became_of_it(shown: str):
+    """What was let in, and what was refused at which step; the reasons of the first end in an opinion."""
+    (told,) = re.findall(r"What the model suggested.*?\n\n", shown, re.DOTALL)
+    assert len(re.findall(r"^  let in ", told, re.MULTILINE)) == 4
+    steps = ["[is_estimated]", "[judged_by('sceptic')]", "[is_uncertain]", "[min_confidence(0.5)]"]
+    assert re.findall(r"\[\w+(?:\(.+?\))?\]", told) == steps
+    assert re.search(r"option: mexico-distributor .*\[sceptic\]", shown, re.DOTALL)
+    assert not re.search(r"── ,", shown)
 
 
 def test_it_is_plain_and_narrow_in_a_file(shown: str):
@@ -77,13 +89,13 @@ async def test_each_demo_is_a_job_of_its_own_in_one_file(tmp_path: Path, monkeyp
     """A second demo neither continues nor disturbs the first."""
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        await demo(Console(file=io.StringIO()))
+        await demo(Console(file=io.StringIO()), scripted())
     store = SQLiteStore("demo.db")
     await store.open()
     jobs = await store.jobs()
     await store.close()
-    assert len({job.job_id for job in jobs}) == 2
-    assert {job.stop for job in jobs} == {"fixed_point"}
+    assert len({job.job_id for job in jobs}) == 4  # two, and a fork of each
+    assert {job.stop for job in jobs} == {"waiting"}
 
 
 @pytest.mark.asyncio
@@ -98,11 +110,26 @@ async def test_colour_is_for_terminals_that_want_it(tmp_path: Path, monkeypatch:
 
 
 def test_what_it_says_to_type_can_be_typed(shown: str, folder: Path):
-    """The commands as printed, given to the real command line in the same folder, succeed."""
+    """As printed, in the same folder: the board's word is kept, and the regulation asks it about another plan."""
     typed = commands(shown)
-    assert [command[1] for command in typed] == ["resume", "show", "trace"]
-    for command in typed:
-        ended = python(folder, *CLI, *command[1:])
+    assert [command[1] for command in typed] == ["decide", "resume", "show", "trace"]
+    ended = [python(folder, *CLI, *command[1:]) for command in typed]
+    assert [one.returncode for one in ended] == [0, ExitCode.WAITING, 0, 0], ended
+    first, second = re.findall(r"Recommendation: (.+?) *\n", shown)
+    assert first not in ended[1].stdout
+    assert second in ended[1].stdout
+
+
+def test_the_board_may_speak_before_the_regulation_comes(tmp_path: Path):
+    """What decide is told, and what each command then says to type, ends in an approval, before the law and after."""
+    decide, resume, *_ = commands(python(tmp_path, *DEMO).stdout)
+    job = resume[resume.index("resume") : resume.index("--facts")]
+    assert python(tmp_path, *CLI, *decide[1:]).returncode == 0
+    assert python(tmp_path, *CLI, *job).returncode == 0
+    waiting = python(tmp_path, *CLI, *resume[1:])
+    assert waiting.returncode == ExitCode.WAITING
+    for command in re.findall(r"converge (decide .+?); then: converge (resume .+)", waiting.stderr + waiting.stdout)[0]:
+        ended = python(tmp_path, *CLI, *shlex.split(command))
         assert ended.returncode == 0, ended.stderr + ended.stdout
 
 

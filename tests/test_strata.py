@@ -14,7 +14,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from converge import Budget, Engine, Fact, Failure, Invalidation, Live, StopReason, View, agent, id_of, kind_of, run
+from converge import (
+    Budget,
+    Engine,
+    Fact,
+    Failure,
+    Invalidation,
+    Live,
+    StopReason,
+    Verdict,
+    View,
+    agent,
+    human,
+    id_of,
+    kind_of,
+    run,
+)
 from converge.activation import seal
 from converge.agent import Agent
 from converge.errors import WiringInvalid
@@ -112,8 +127,8 @@ def test_who_can_hand_something_to_whom_follows_from_what_is_declared(agents):
 
 
 def reaches(one: str, other: str, *agents: Agent) -> bool:
-    names = sorted(each.name for each in agents)
-    flow = flow_of(*agents)
+    wiring = Wiring(agents, allow_disputes=True)
+    names, flow = [each.name for each in wiring.agents], wiring.flow
     return flow.group_of[names.index(other)] in flow.successors[flow.group_of[names.index(one)]]
 
 
@@ -170,6 +185,24 @@ def test_what_one_effect_states_together_may_rest_on_each_other():
     """Emissions of one activation may cite each other."""
     agents = declared("both", writes=[North, East]), declared("minder", reads=Live(East)), declared("a", writes=North)
     assert reaches("a", "minder", *agents)
+
+
+@pytest.mark.parametrize("reads", [North, Live(North)])
+def test_what_two_gates_say_of_their_own_proposals_closes_no_circle(reads):
+    """One is downstream of the other: verdicts are of one kind, and neither gate can change the other's."""
+    first = declared("first", reads=South, writes=North, gate=human())
+    other = declared("other", reads=reads, writes=East, gate=human())
+    minder = declared("minder", reads=Live(East), writes=Top)
+    flow = flow_of(first, other, minder)
+    assert all(group not in reached for group, reached in enumerate(flow.successors))
+    assert len(set(flow.circles)) == len(flow.groups)
+
+
+def test_a_marker_on_a_verdict_reaches_who_reads_the_liveness_of_what_passed():
+    """What was let in rests on it."""
+    proposer = declared("proposer", reads=South, writes=North, gate=human())
+    marker, minder = declared("marker", invalidates=Verdict), declared("minder", reads=Live(North))
+    assert reaches("marker", "minder", proposer, marker, minder)
 
 
 # --- groups ----------------------------------------------------------------------------------------------------------

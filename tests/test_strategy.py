@@ -14,6 +14,7 @@ import pytest
 import converge
 from converge import Engine, Fact, Outcome, StopReason, id_of
 from converge.cli import execute
+from converge.cli.exit_codes import ExitCode
 from converge.trace import Activated
 from converge_agents.teams import strategy
 from converge_agents.teams.strategy.appraise import narrowed, prudent, valued
@@ -29,6 +30,7 @@ from converge_agents.teams.strategy.kinds import (
     Plan,
     Rank,
     Recommendation,
+    Referral,
     Regulation,
     Risk,
     Score,
@@ -38,7 +40,7 @@ from converge_agents.teams.strategy.kinds import (
 from converge_stores.memory import MemoryStore
 
 FOLDER = Path(strategy.__file__).parent
-READERS_OF_A_REGULATION = {"comply", "admit", "optimise", "rank", "explain", "approve"}
+READERS_OF_A_REGULATION = {"comply", "admit", "optimise", "rank", "explain", "approve", "refer", "approve.gate"}
 
 Row = dict[str, Any]
 Table = dict[str, list[Row]]
@@ -54,6 +56,35 @@ def read_table(*names: str) -> Table:
             row = json.loads(line)
             table.setdefault(row["kind"], []).append(row["fact"])
     return table
+
+
+def spoken(asked: str) -> list[Row]:
+    """What the shipped script says to the question that begins so."""
+    lines = map(json.loads, (FOLDER / "answers.jsonl").read_text(encoding="utf-8").splitlines())
+    return [item for line in lines if line["asked"] == asked for item in line["said"]["items"]]
+
+
+def suggested_options(table: Table) -> list[Row]:
+    """The leads that are pitched, that nothing speaks against, and that have an estimate for all that takes one."""
+    needed = {criterion["name"] for criterion in table["Criterion"] if criterion["group"] != "risk"}
+    found = []
+    for lead in table.get("Lead", []):
+        known = {estimate["criterion"] for estimate in table["Estimate"] if estimate["option"] == lead["name"]}
+        pitched = spoken(f"Is there an option in the lead {lead['name']}?")
+        passed = [judgement["passed"] for judgement in spoken(f"What speaks against {lead['name']}?")]
+        if pitched and passed == [True] and needed <= known:
+            found.append({field: lead[field] for field in ("name", "country", "region", "mode")})
+    return found
+
+
+def suggested_risks(table: Table) -> list[Row]:
+    """What may go wrong by an observation, if that is likely to be a risk and not all but certain."""
+    said = [
+        item["fact"] | {"option": seen["option"], "confidence": item["confidence"]}
+        for seen in table.get("Observation", [])
+        for item in spoken(f"What may go wrong with {seen['option']}, going by the {seen['source']}?")
+    ]
+    return [risk for risk in said if risk["confidence"] >= 0.5 and risk["probability"] < 900]
 
 
 def amount_of(table: Table, option: str, criterion: Row) -> int:
@@ -86,7 +117,11 @@ def keeps(limit: Row, plan: tuple[Row, ...], amounts: dict[tuple[str, str], int]
 
 
 def brute_force(table: Table) -> list[tuple[int, str]]:
-    """All feasible plans as (points, name), the best first."""
+    """All feasible plans as (points, name), the best first, of what is given and what of the suggestions is let in."""
+    table = table | {
+        "Option": [*table["Option"], *suggested_options(table)],
+        "Risk": [*table["Risk"], *suggested_risks(table)],
+    }
     forbidden = {(law["country"], law["mode"]) for law in table.get("Regulation", [])}
     options = [option for option in table["Option"] if (option["country"], option["mode"]) not in forbidden]
     amounts = {
@@ -101,6 +136,13 @@ def brute_force(table: Table) -> list[tuple[int, str]]:
             points = [points_of(c, amounts[name, c["name"]]) for name in names for c in table["Criterion"]]
             found.append((sum(points), " + ".join(names)))
     return sorted(found, key=lambda plan: (-plan[0], plan[1]))
+
+
+def awaits_the_board(table: Table, plan: str) -> bool:
+    """Whether the capital of a plan is within the one mandate, so that it is put to the board."""
+    (mandate,) = table["Mandate"]
+    (capital,) = [criterion for criterion in table["Criterion"] if criterion["name"] == "capital"]
+    return sum(amount_of(table, entry, capital) for entry in plan.split(" + ")) <= int(mandate["capital"])
 
 
 # What the tests ask of an outcome.
@@ -138,11 +180,38 @@ async def run_and_resume(late: Iterable[Fact]) -> tuple[Outcome, Outcome]:
         return first, await engine.resume(first.job_id, facts=list(late))
 
 
+async def approved(engine: Engine, outcome: Outcome) -> Outcome:
+    """The job after the board has approved what it is asked."""
+    assert outcome.stop.reason is StopReason.WAITING
+    for one in outcome.asked:
+        assert one.role == "board"
+        await engine.decide(outcome.job_id, one.id, "approve", by="ada")
+    return await engine.resume(outcome.job_id)
+
+
+async def run_and_approve(facts: Iterable[Fact]) -> Outcome:
+    async with in_memory() as engine:
+        return await approved(engine, await engine.run(strategy.intent, facts=list(facts)))
+
+
+async def approve_and_resume(late: Iterable[Fact]) -> tuple[Outcome, Outcome]:
+    """The approved job, and what it is with the late facts, before the board has spoken again."""
+    async with in_memory() as engine:
+        first = await approved(engine, await engine.run(strategy.intent, facts=strategy.facts()))
+        return first, await engine.resume(first.job_id, facts=list(late))
+
+
+def asked_about(outcome: Outcome) -> list[str]:
+    """The plans that the board is asked to approve, where the job waits for nothing else."""
+    assert outcome.stop.reason is StopReason.WAITING, outcome.stop
+    return [one.fact.plan for one in outcome.asked if isinstance(one.fact, Approval) and one.role == "board"]
+
+
 # The table.
 
 
 def test_the_table_is_as_large_as_a_real_decision():
-    """At least six options by six criteria in intervals, eight limits, and risks for every option."""
+    """At least six options by six criteria in intervals, eight limits, and risks for every option; and leads."""
     table = read_table("facts.jsonl")
     options = {option["name"] for option in table["Option"]}
     estimated = {(estimate["option"], estimate["criterion"]) for estimate in table["Estimate"]}
@@ -150,7 +219,8 @@ def test_the_table_is_as_large_as_a_real_decision():
     assert len(options) >= 6
     assert len(criteria) >= 6
     assert len(table["Limit"]) >= 8
-    assert estimated == set(itertools.product(options, criteria))
+    assert {pair for pair in estimated if pair[0] in options} == set(itertools.product(options, criteria))
+    assert {option for option, _ in estimated} - options <= {lead["name"] for lead in table["Lead"]}
     assert {risk["option"] for risk in table["Risk"]} == options
     assert sum(criterion["weight"] for criterion in table["Criterion"]) == 100
 
@@ -201,7 +271,7 @@ def test_points_end_at_worst_and_best():
 @pytest.mark.asyncio
 async def test_the_outcome_is_the_brute_force_optimum():
     """Recommendation, optimum and the whole ranking are what enumerating the table gives."""
-    outcome = await run_from_the_start(strategy.facts())
+    outcome = await run_and_approve(strategy.facts())
     expected = brute_force(read_table("facts.jsonl"))
     assert outcome.converged, outcome.stop
     assert outcome.warnings == ()
@@ -229,7 +299,12 @@ def test_any_table_is_decided_as_brute_force_decides_it(seed: int):
     outcome = converge.run(in_memory(), strategy.intent, as_facts(table))
     expected = brute_force(table)
     assert ranked(outcome) == expected
-    assert outcome.stop.reason == (StopReason.FIXED_POINT if expected else StopReason.UNACCEPTED)
+    if expected and awaits_the_board(table, expected[0][1]):
+        assert asked_about(outcome) == [expected[0][1]]
+    else:
+        assert outcome.asked == ()
+        assert outcome.stop.reason is StopReason.UNACCEPTED
+        assert ("is beyond the mandate" if expected else "no plan keeps every limit") in str(outcome.stop)
 
 
 @pytest.mark.asyncio
@@ -252,13 +327,34 @@ async def test_two_runs_agree():
 
 
 @pytest.mark.asyncio
-async def test_approval_is_granted_within_the_mandate_and_referred_beyond_it():
-    """The rule compares the plan's capital with the mandate's."""
+async def test_a_suggestion_that_is_let_in_competes_with_what_is_given():
+    """Without the leads there are fewer plans, and another order: brute force saw the same options as the agents."""
+    table = read_table("facts.jsonl")
+    outcome = await run_from_the_start(strategy.facts())
+    names = {option["name"] for option in [*table["Option"], *suggested_options(table)]}
+    live = {option.name for option in outcome.context.live(Option)}
+    dead = {option.name for option in outcome.context.dead(Option)}
+    assert live | dead == names > {option["name"] for option in table["Option"]}
+    assert brute_force(table | {"Lead": []}) != brute_force(table)
+
+
+@pytest.mark.asyncio
+async def test_the_board_is_asked_within_the_mandate_and_the_plan_is_referred_beyond_it():
+    """The rule compares the plan's capital with the mandate's; only a person's word makes an approval."""
     without = [fact for fact in strategy.facts() if not isinstance(fact, Mandate)]
-    for capital, granted in [(100_000, True), (0, False)]:
-        outcome = await run_from_the_start([*without, Mandate(holder="the board", capital=capital)])
-        (approval,) = outcome.context.live(Approval)
-        assert (approval.plan, approval.granted) == (recommended(outcome).plan, granted)
+    within = [*without, Mandate(holder="owners", capital=100_000)]
+    waiting = await run_from_the_start(within)
+    assert asked_about(waiting) == [recommended(waiting).plan]
+    assert waiting.context.live(Approval) == waiting.context.live(Referral) == ()
+    after = await run_and_approve(within)
+    assert after.converged, after.stop
+    assert [approval.plan for approval in after.context.live(Approval)] == [recommended(after).plan]
+
+    beyond = await run_from_the_start([*without, Mandate(holder="owners", capital=0)])
+    assert beyond.asked == beyond.context.live(Approval) == ()
+    assert [referral.plan for referral in beyond.context.live(Referral)] == [recommended(beyond).plan]
+    assert beyond.stop.reason is StopReason.UNACCEPTED
+    assert "beyond the mandate of the owners" in str(beyond.stop)
 
 
 @pytest.mark.asyncio
@@ -294,10 +390,10 @@ async def test_of_two_equal_plans_the_first_by_name_wins():
 
 @pytest.mark.asyncio
 async def test_an_option_described_in_two_ways_is_contested_and_never_combined_with_itself():
-    """Both descriptions stay; the job does not choose between them."""
+    """Both descriptions stay; the job does not choose between them, whatever the board approves."""
     table = read_table("facts.jsonl")
     table["Option"] += [table["Option"][0] | {"region": "elsewhere"}]
-    outcome = await run_from_the_start(as_facts(table))
+    outcome = await run_and_approve(as_facts(table))
     assert outcome.stop.reason is StopReason.CONTESTED
     assert all(len(set(plan.entries)) == len(plan.entries) for plan in outcome.context.all(Plan))
 
@@ -315,8 +411,9 @@ async def test_two_weights_for_one_criterion_are_contested():
 @pytest.mark.asyncio
 async def test_a_late_regulation_makes_the_runner_up_the_recommendation():
     """It forbids an entry of the winner, and what brute force now finds first was second before."""
-    first, second = await run_and_resume(strategy.regulation())
-    assert second.converged, second.stop
+    first, second = await approve_and_resume(strategy.regulation())
+    assert first.converged, first.stop
+    assert asked_about(second) == [recommended(second).plan]
     assert ranked(second) == brute_force(read_table("facts.jsonl", "regulation.jsonl"))
     assert recommended(second).plan == ranked(first)[1][1]
 
@@ -324,7 +421,7 @@ async def test_a_late_regulation_makes_the_runner_up_the_recommendation():
 @pytest.mark.asyncio
 async def test_the_old_winner_falls_with_all_that_rested_on_it():
     """Option, plans, scores, optimum, recommendation and approval are dead; nothing was deleted."""
-    first, second = await run_and_resume(strategy.regulation())
+    first, second = await approve_and_resume(strategy.regulation())
     old = recommended(first)
     (law,) = strategy.regulation()
     assert isinstance(law, Regulation)
@@ -342,7 +439,7 @@ async def test_the_old_winner_falls_with_all_that_rested_on_it():
 @pytest.mark.asyncio
 async def test_only_agents_that_read_what_changed_are_activated():
     """Estimators, risk analyst and those who combine, score and check have nothing new to read."""
-    first, second = await run_and_resume(strategy.regulation())
+    first, second = await approve_and_resume(strategy.regulation())
     assert activated(second, after=len(first.trace)) == READERS_OF_A_REGULATION
     assert activated(second, after=0) == activated(first, after=0) > READERS_OF_A_REGULATION
 
@@ -363,7 +460,7 @@ async def test_invalidating_the_regulation_brings_the_old_winner_back():
     """What had fallen rests again on what holds: the same facts are live as before the law."""
     (law,) = strategy.regulation()
     async with in_memory() as engine:
-        first = await engine.run(strategy.intent, facts=strategy.facts())
+        first = await approved(engine, await engine.run(strategy.intent, facts=strategy.facts()))
         await engine.resume(first.job_id, facts=[law])
         last = await engine.resume(first.job_id, facts=[law.invalidate("struck down by a court")])
     assert last.converged, last.stop
@@ -394,13 +491,21 @@ async def test_a_late_estimate_replaces_the_value_it_changes():
 def test_the_command_line_decides_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Run and resume by command, on a file, end in the digest of a run that knew the regulation from the start."""
     kept, target = f"--store=sqlite:///{tmp_path}/jobs.db", "converge_agents.teams.strategy:engine"
-    assert execute(["run", target, f"--facts={strategy.FACTS}", kept, "--job=one", "--json"]) == 0
+    assert execute(["run", target, f"--facts={strategy.FACTS}", kept, "--job=one", "--json"]) == ExitCode.WAITING
     first = json.loads(capsys.readouterr().out)
-    assert execute(["resume", target, "one", f"--facts={strategy.REGULATION}", kept, "--json"]) == 0
+    assert execute(["resume", target, "one", f"--facts={strategy.REGULATION}", kept, "--json"]) == ExitCode.WAITING
     second = json.loads(capsys.readouterr().out)
     early = converge.run(in_memory(), strategy.intent, [*strategy.facts(), *strategy.regulation()])
     assert first["live_digest"] != second["live_digest"] == early.live_digest
-    assert second["answer"][0]["fact"]["plan"] == recommended(early).plan
+    assert [one["fact"]["plan"] for one in second["asked"]] == asked_about(early) == [recommended(early).plan]
+
+    (request,) = [one["request"] for one in second["asked"]]
+    assert execute(["decide", "one", request, "--approve", "--by=ada", kept]) == 0
+    capsys.readouterr()
+    assert execute(["resume", target, "one", kept, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)["answer"]
+    approvals = [row["fact"]["plan"] for row in answer if row["kind"] == "Approval"]
+    assert approvals == [recommended(early).plan]
 
 
 def test_the_engine_knows_every_kind_of_its_files():

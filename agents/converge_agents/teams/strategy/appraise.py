@@ -1,11 +1,11 @@
-"""What each option is worth: estimators, risk analyst, and the sum over the criteria.
+"""What each option is worth: the values it is taken to have, and the sum over the criteria.
 
 These agents conclude from *all there is* (an overlap, a sum), so they read `Live` and replace: a late
 estimate brings a new value, and the old one falls. None of them reads Option. What an entry would cost does
 not depend on whether it is allowed, so a regulation wakes none of them.
 """
 
-__all__ = ["Estimator", "analyse_risks", "weigh"]
+__all__ = ["Estimator", "expect_losses", "weigh"]
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
@@ -40,7 +40,7 @@ class Estimator:
 
 
 @agent(reads=[Live(Criterion), Live(Risk)], writes=Value)
-def analyse_risks(view: View) -> Iterator[Assertion]:
+def expect_losses(view: View) -> Iterator[Assertion]:
     """Take the expected loss over an option's risks as its value, rounded up."""
     for criterion in view.live(Criterion):
         if criterion.group == "risk":

@@ -1,30 +1,25 @@
-"""The decision: which plans are feasible, which is best, in which order the others follow, and who approves.
+"""The decision: which plans are feasible, which is best, and in which order the others follow.
 
 "No limit is broken", "the best" and "the second" can only be said when nothing more will be said, so these
-agents are settled: they run when everything else is quiet, and each run replaces the last. Approval is not:
-it answers to the one recommendation it cites, and is dead with it.
+agents are settled: they run when everything else is quiet, and each run replaces the last. No model is asked
+here: whatever models have suggested, which plan is best is computed.
 """
 
-__all__ = ["a_plan_is_recommended", "admit", "approve", "limits_are_kept", "optimise", "rank"]
+__all__ = ["a_plan_is_recommended", "admit", "limits_are_kept", "optimise", "rank"]
 
 from collections.abc import Iterator
-from itertools import product
 
 from converge import Assertion, View, agent, invariant
 from converge_agents.teams.strategy.kinds import (
-    Approval,
     Check,
     Feasible,
     Limit,
-    Mandate,
     Optimum,
     Plan,
     Rank,
     Recommendation,
     Score,
-    Value,
 )
-from converge_agents.teams.strategy.words import money
 
 
 @agent(reads=[Plan, Limit, Check], writes=Feasible, when="settled")
@@ -59,19 +54,6 @@ def rank(view: View) -> Iterator[Assertion]:
             yield ranked.because(optimum, score)
 
 
-@agent(reads=[Recommendation, Mandate, Value], writes=Approval)
-def approve(view: View) -> Iterator[Assertion]:
-    """Approve what needs no more capital than a mandate gives, and refer the rest; say nothing of unknown capital."""
-    for recommendation, mandate in product(view.all(Recommendation), view.all(Mandate)):
-        for values in product(*(view.all(Value, (entry, "capital")) for entry in recommendation.entries)):
-            capital = sum(value.amount for value in values)
-            granted = capital <= mandate.capital
-            side = "within" if granted else "beyond"
-            reason = f"capital of {money(capital)} is {side} its mandate of {money(mandate.capital)}"
-            verdict = Approval(plan=recommendation.plan, holder=mandate.holder, granted=granted, reason=reason)
-            yield verdict.because(recommendation, mandate, *values)
-
-
 @invariant
 def limits_are_kept(view: View) -> str | None:
     """Every recommended plan keeps every limit: a constraint of the intent."""
@@ -83,7 +65,7 @@ def limits_are_kept(view: View) -> str | None:
 
 @invariant
 def a_plan_is_recommended(view: View) -> str | None:
-    """Some plan is recommended: the success criterion of the intent."""
+    """Some plan is recommended: a success criterion of the intent."""
     return None if view.live(Recommendation) else "no plan keeps every limit"
 
 

@@ -106,5 +106,5 @@ def _points(view: View, plan: Plan, criterion: str) -> int:
 def _bound(view: View, check: Check) -> str:
     limit = view.live(Limit, check.limit)[0]
     units = {criterion.name: criterion.unit for criterion in view.live(Criterion)}
-    unit = units.get(limit.measure, limit.measure)
+    unit = units.get(limit.measure, "")
     return f"{limit.name} {amount(check.found, unit)} ({limit.sense} {amount(limit.bound, unit)})"

@@ -10,13 +10,16 @@ __all__ = [
     "Criterion",
     "Estimate",
     "Feasible",
+    "Lead",
     "Limit",
     "Mandate",
+    "Observation",
     "Optimum",
     "Option",
     "Plan",
     "Rank",
     "Recommendation",
+    "Referral",
     "Regulation",
     "Risk",
     "Score",
@@ -32,13 +35,14 @@ from converge import Fact
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 PerMille = Annotated[int, Field(ge=0, le=1000)]
+Amount = Annotated[int, Field(ge=0)]
 
 
 # Given from outside.
 
 
 class Option(Fact, key="name"):
-    """One way to enter one market."""
+    """One way to enter one market. Most are given; a model may suggest more."""
 
     name: str
     country: str
@@ -68,7 +72,7 @@ class Criterion(Fact, key="name"):
         return self
 
 
-class Estimate(Fact):
+class Estimate(Fact, key="option", policy="many"):
     """One source's interval for one option and criterion. Several sources may speak about the same."""
 
     option: str
@@ -85,12 +89,12 @@ class Estimate(Fact):
 
 
 class Risk(Fact, key=("option", "name")):
-    """What may go wrong with an option: how probable (‰), and what it would cost (k€)."""
+    """What may go wrong with an option: how probable (‰), and what it would cost (k€). A model may suggest more."""
 
     option: str
     name: str
     probability: PerMille
-    impact: Annotated[int, Field(ge=0)]
+    impact: Amount
 
 
 class Limit(Fact, key="name"):
@@ -113,10 +117,35 @@ class Regulation(Fact, key="name"):
 
 
 class Mandate(Fact, key="holder"):
-    """Up to how much capital (k€) a plan is approved without asking anybody."""
+    """Up to how much capital (k€) its holder may approve a plan."""
 
     holder: str
     capital: int
+
+
+# Given from outside, in words: for models to read.
+
+
+class Lead(Fact, key="name"):
+    """A way to enter a market that somebody looked into and nobody has put on the table.
+
+    If there are figures for it, they are estimates of an option of this name.
+    """
+
+    name: str
+    country: str
+    region: str
+    mode: str
+    text: str
+    source: str
+
+
+class Observation(Fact, key="option", policy="many"):
+    """What a source reports about an option, or about what may become one."""
+
+    option: str
+    text: str
+    source: str
 
 
 # Made by agents.
@@ -199,9 +228,18 @@ class Recommendation(Fact, key="objective"):
 
 
 class Approval(Fact, key=("plan", "holder")):
-    """What the holder of a mandate says to a recommended plan."""
+    """The holder of a mandate approves a plan at what it scores, and needs (k€): a person has said so."""
 
     plan: str
+    title: str
+    points: int
+    capital: int
     holder: str
-    granted: bool
-    reason: str
+
+
+class Referral(Fact, key=("plan", "holder")):
+    """A plan that needs more capital (k€) than the holder of a mandate may approve: somebody else has to."""
+
+    plan: str
+    capital: int
+    holder: str

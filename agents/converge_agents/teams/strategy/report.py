@@ -1,6 +1,6 @@
-"""What the demo shows of an outcome: its rounds, the answer, a short proof, and what a late fact brought down."""
+"""What the demo shows of an outcome: its rounds, the answer, what models suggested, a short proof, what has fallen."""
 
-__all__ = ["Rounds", "answer", "counted", "difference", "proof"]
+__all__ = ["Rounds", "answer", "counted", "difference", "ending", "proof", "suggested", "suggestions"]
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,56 +11,126 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from converge import Fact, Outcome, Proof
-from converge.trace import Activated, Event, RoundMerged, RoundStarted
-from converge_agents.teams.strategy.kinds import Approval, Optimum, Option, Plan, Recommendation, Score, Worth
-from converge_agents.teams.strategy.words import points
+from converge import Fact, Opinion, Outcome, Proof, Proposal, StopReason, Verdict, id_of
+from converge.trace import Activated, Captured, Event, RoundMerged, RoundStarted
+from converge_agents.teams.strategy.kinds import (
+    Approval,
+    Optimum,
+    Option,
+    Plan,
+    Recommendation,
+    Referral,
+    Risk,
+    Score,
+    Worth,
+)
+from converge_agents.teams.strategy.words import money, points
 
 FACTS_PER_BLOCK = 10
 SPELLED_OUT = 2  # facts of one kind under one node of a proof; more are counted
 
 
 class Rounds:
-    """Turns events into one line per round: how many agents ran, and how few new facts were left to find."""
-
-    heading = Text(f"round  agents  new facts (█ = {FACTS_PER_BLOCK})", style="dim")
+    """Adds up events to one line per round: how many agents ran, what they asked a model, what new facts were left."""
 
     def __init__(self) -> None:
-        self._agents = 0
+        self._agents, self._asked = Counter[int](), Counter[int]()
+        self._facts, self._known = Counter[int](), Counter[int]()
 
-    def lines(self, event: Event) -> Iterator[Text]:
-        """Yield the line that an event completes, if it completes one."""
-        if isinstance(event, RoundStarted):
-            self._agents = event.agents
-        elif isinstance(event, RoundMerged):
-            blocks = "█" * -(-event.facts // FACTS_PER_BLOCK)
-            growth = (blocks, "cyan") if blocks else (f"none, {event.supports} known ones drawn again", "dim")
-            yield Text.assemble(f"{event.round:>5}{self._agents:>8}{event.facts:>6}  ", growth)
+    def see(self, event: Event) -> None:
+        """Count an event; who read a round writes the next one."""
+        match event:
+            case RoundStarted(round=round, agents=agents):
+                self._agents[round + 1] += agents
+            case Captured(round=round):
+                self._asked[round + 1] += 1
+            case RoundMerged(round=round, facts=facts, supports=supports):
+                self._facts[round] += facts
+                self._known[round] += supports
+
+    @property
+    def lines(self) -> Iterator[Text]:
+        """The lines, with a heading, in the order of rounds, which need not be the order they were merged in."""
+        yield Text(f"round  agents  asked  new facts (█ = {FACTS_PER_BLOCK})", style="dim")
+        for round, agents in sorted(self._agents.items()):
+            blocks = "█" * -(-self._facts[round] // FACTS_PER_BLOCK)
+            growth = (blocks, "cyan") if blocks else (f"none, {self._known[round]} known ones drawn again", "dim")
+            asked = self._asked[round] or ""
+            yield Text.assemble(f"{round:>5}{agents:>8}{asked:>7}{self._facts[round]:>6}  ", growth)
+
+
+def ending(outcome: Outcome) -> str:
+    """Return why the job stopped, in one line where a person is awaited."""
+    if outcome.stop.reason is not StopReason.WAITING:
+        return str(outcome.stop)
+    roles = " and the ".join(sorted({one.role for one in outcome.asked}))
+    return f"waiting for the {roles}: no agent would add anything"
 
 
 def answer(outcome: Outcome) -> Group:
-    """Return the recommendation with its reasons and the approval, or why there is none."""
+    """Return the recommendation with its reasons and whether it is approved, or why there is none."""
     lines = Table.grid("", "", padding=(0, 2, 0, 0))
     recommendations = outcome.context.live(Recommendation)
     for recommendation in recommendations:
         for word, reason in zip(chain(["because"], repeat("and")), recommendation.reasons, strict=False):
             lines.add_row(f"{word:>10}", reason)
         lines.add_row(f"{'beware':>10}", recommendation.caution)
-    for approval in outcome.context.live(Approval):
-        word, holder = ("approved", "for the") if approval.granted else ("referred", "to the")
-        lines.add_row(f"{word:>10}", f"{holder} {approval.holder}: {approval.reason}")
+    for word, said in _standing(outcome):
+        lines.add_row(Text(f"{word:>10}", style="bold"), said)
     found = [recommendation.title for recommendation in recommendations] or ["none, see above"]
     return Group(*(Text.assemble("Recommendation: ", (title, "bold green")) for title in found), lines)
 
 
+def _standing(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    for approval in outcome.context.live(Approval):
+        yield "approved", f"for the {approval.holder}: {money(approval.capital)} of capital"
+    for one in outcome.asked:
+        wanted = one.fact
+        yield (
+            "waiting",
+            f"for the {one.role}: {money(wanted.capital)} of capital, which the {wanted.holder} may approve",
+        )
+    for referral in outcome.context.live(Referral):
+        yield "referred", f"{money(referral.capital)} of capital is beyond the mandate of the {referral.holder}"
+
+
+def suggestions(outcome: Outcome) -> Table:
+    """Return what models suggested, and what became of it at which step of a gate."""
+    verdicts = {verdict.proposal: verdict for verdict in outcome.context.live(Verdict)}
+    proposals: list[Proposal[Option] | Proposal[Risk]] = [
+        *outcome.context.live(Proposal[Option]),
+        *outcome.context.live(Proposal[Risk]),
+    ]
+    grid = Table.grid("", "", "", padding=(0, 2, 0, 0))
+    for verdict, fact in sorted(((verdicts[id_of(one)], one.fact) for one in proposals), key=_fate):
+        named = fact.title if isinstance(fact, Option) else fact.name
+        against = ("", "") if verdict.passed else (f": {verdict.reason}  [{verdict.step}]", "dim")
+        fate = Text("let in", "green") if verdict.passed else Text("refused", "yellow")
+        grid.add_row(fate, type(fact).__name__.lower(), Text.assemble(named, against))
+    return grid
+
+
+def _fate(pair: tuple[Verdict, Option | Risk]) -> tuple[bool, str, str]:
+    return not pair[0].passed, type(pair[1]).__name__, pair[1].name
+
+
 def proof(outcome: Outcome) -> Group:
     """Return why the optimum holds, as a tree that counts what it does not spell out."""
-    trees = []
-    for optimum in outcome.context.live(Optimum):
-        root = outcome.why(optimum)
-        trees.append(Tree(_node(root), guide_style="dim"))
-        _grow(trees[-1], root, {optimum})
-    return Group(*trees)
+    return Group(*(_tree(outcome, optimum) for optimum in outcome.context.live(Optimum)))
+
+
+def suggested(outcome: Outcome) -> Group:
+    """Return why the options that were suggested and are now recommended are on the table."""
+    entries = {entry for recommendation in outcome.context.live(Recommendation) for entry in recommendation.entries}
+    options = [option for entry in sorted(entries) for option in outcome.context.live(Option, entry)]
+    return Group(*(_tree(outcome, option) for option in options if outcome.why(option).agent))
+
+
+def _tree(outcome: Outcome, fact: Fact) -> Tree:
+    root = outcome.why(fact)
+    tree = Tree(_node(root), guide_style="dim")
+    _grow(tree, root, {fact})
+    return tree
 
 
 def difference(before: Outcome, after: Outcome) -> Table:
@@ -90,6 +160,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # from what is given to what is concl
     "Limit": ("limit", "limits"),
     "Regulation": ("regulation", "regulations"),
     "Mandate": ("mandate", "mandates"),
+    "Lead": ("lead", "leads"),
+    "Observation": ("observation", "observations"),
     "Value": ("value", "values"),
     "Worth": ("worth", "worths"),
     "Plan": ("plan", "plans"),
@@ -99,16 +171,25 @@ _WORDS: Mapping[str, tuple[str, str]] = {  # from what is given to what is concl
     "Optimum": ("optimum", "optima"),
     "Rank": ("rank", "ranks"),
     "Recommendation": ("recommendation", "recommendations"),
+    "Proposal[Approval]": ("proposal to the board", "proposals to the board"),
+    "Proposal[Option]": ("proposal", "proposals"),
+    "Proposal[Risk]": ("proposal of a risk", "proposals of risks"),
+    "Opinion": ("opinion", "opinions"),
+    "Verdict": ("verdict", "verdicts"),
+    "Request": ("request", "requests"),
     "Approval": ("approval", "approvals"),
+    "Referral": ("referral", "referrals"),
 }
 _ORDER = tuple(_WORDS)
-_UNFOLDED = {"Optimum", "Score", "Worth", "Plan", "Feasible", "Option"}
+_UNFOLDED = {"Optimum", "Score", "Worth", "Plan", "Feasible", "Option", "Proposal[Option]", "Verdict", "Opinion"}
 
 
 def _grow(tree: Tree, proof: Proof, shown: set[Fact]) -> None:
     for kind, group in groupby(sorted(proof.because, key=_place), key=_place):
         branches = [branch for branch in group if branch.fact not in shown]
         shown.update(branch.fact for branch in branches)
+        if not branches:
+            continue
         if len(branches) > SPELLED_OUT or _ORDER[kind] not in _UNFOLDED:
             tree.add(Text(_folded(branches), style="dim"))
             continue
@@ -137,5 +218,11 @@ def _described(fact: Fact) -> str:
             return f"{points(fact.points)} points: {fact.plan if isinstance(fact, Score) else fact.option}"
         case Plan() | Option():
             return f"{type(fact).__name__.lower()}: {fact.name}"
+        case Proposal():
+            return "it is proposed"
+        case Verdict():
+            return "it has passed the gate"
+        case Opinion():
+            return fact.reason
         case _:
             return "it keeps every limit"

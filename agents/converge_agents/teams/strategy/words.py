@@ -11,7 +11,7 @@ def amount(number: int, unit: str) -> str:
         case "‰":
             return f"{_tenths(number, 1).removesuffix('.0')} %"
         case _:
-            return f"{number} {unit}"
+            return f"{number} {unit}".rstrip()
 
 
 def money(thousands: int) -> str:
