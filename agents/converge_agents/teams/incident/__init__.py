@@ -13,16 +13,21 @@ answer is then that of a job which never had its rows; invalidating the fault br
     echo '{"kind": "SensorFault", "fact": {"node": "PetSite", "metric": "latency"}}' > fault.jsonl
     converge resume converge_agents.teams.incident:engine JOB --store sqlite:///jobs.db --facts fault.jsonl
 
+`responding` is the same engine with two agents more: a model, scripted unless another is given to `build`, sums up the
+ranking, and a mitigation is proposed that whoever is on call decides on. Its jobs stop as `waiting` until then.
+
 The 52 recorded incidents are those of the PetShop data set (Hardt et al., "The PetShop Dataset: Finding
 Causes of Performance Issues across Microservices"; amazon-science/petshop-root-cause-analysis, CC-BY-4.0), in
 the tables that `telemetry` reads; they are not part of this project. On them the broken node is ranked first
 32 times and among the first three 46 times; the baseline that comes with the tables reaches 21 and 43.
 """
 
-__all__ = ["build", "engine", "facts_of", "incident_ids", "intent", "write_incident"]
+__all__ = ["build", "engine", "facts_of", "incident_ids", "intent", "responding", "write_incident"]
 
 from converge import Engine, RootIntent
 from converge.ports import Store
+from converge.schedule import ScheduleName
+from converge_agents.conversation import Asks
 from converge_agents.teams.incident.causes import (
     a_cause_is_ranked,
     explain_away,
@@ -32,15 +37,22 @@ from converge_agents.teams.incident.causes import (
 )
 from converge_agents.teams.incident.detect import detect_availability, detect_latency
 from converge_agents.teams.incident.faults import distrust
+from converge_agents.teams.incident.respond import mitigate, scripted, summariser
 from converge_agents.teams.incident.telemetry import facts_of, incident_ids, write_incident
 
 intent = RootIntent("find the root cause of the incident", success=("a_cause_is_ranked",))
 
 
-def build(store: Store | None = None) -> Engine:
-    """Return the engine of these jobs on `store`, without one in memory."""
+def build(store: Store | None = None, model: Asks | None = None, *, schedule: ScheduleName = "frontier") -> Engine:
+    """Return the engine of these jobs on `store`, without one in memory.
+
+    With a model it sums the ranking up, and asks whoever is on call about a mitigation.
+    """
     agents = [distrust, detect_latency, detect_availability, trace_calls, suppose, explain_away, rank_causes]
-    return Engine(agents, store=store, invariants=[a_cause_is_ranked])
+    if model is not None:
+        agents += [summariser(model), mitigate]
+    return Engine(agents, store=store, invariants=[a_cause_is_ranked], schedule=schedule)
 
 
 engine = build()
+responding = build(model=scripted())

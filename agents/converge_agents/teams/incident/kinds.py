@@ -9,8 +9,10 @@ __all__ = [
     "Calls",
     "Hypothesis",
     "Incident",
+    "IncidentSummary",
     "Metric",
     "MetricRow",
+    "Mitigation",
     "RankedCause",
     "Reaches",
     "SensorFault",
@@ -119,3 +121,19 @@ class RankedCause(Fact, key=("target", "rank")):
     rank: Annotated[int, Field(ge=1)]
     node: str
     explained_away: bool
+
+
+class IncidentSummary(Fact, key="target"):
+    """What is probably broken, in a model's words; `node` is what was ranked first."""
+
+    target: str
+    node: str
+    text: str
+
+
+class Mitigation(Fact, key="target"):
+    """What is to be done about an incident; believed once whoever is on call has approved it."""
+
+    target: str
+    node: str
+    action: str
