@@ -16,9 +16,11 @@ from converge.agent import Agent, Live
 from converge.fact import Failure, kind_of
 from converge.flow import Group
 from converge.kind import Kind, Policy
+from converge.proposal import SAID_ABOUT
 from converge.wiring import STATED, Wiring
 
 _FAILURE = kind_of(Failure).label
+_ABOUT = frozenset(kind_of(cls).label for cls in SAID_ABOUT)  # what a gate says of proposals is for people to read
 _STATED = frozenset(kind_of(cls).label for cls in STATED)
 
 
@@ -101,7 +103,7 @@ class Plan:
             kinds,
             strata=tuple(tuple(agent.name for agent in members) for members in _by_stratum(agents)),
             inputs=wiring.inputs,
-            unread=tuple(kind.label for kind in kinds if kind.writers and kind.unread),
+            unread=tuple(kind.label for kind in kinds if kind.writers and kind.unread and kind.label not in _ABOUT),
             circles=tuple(_circles(wiring)),
         )
 

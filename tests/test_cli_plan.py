@@ -135,4 +135,4 @@ def test_a_team_that_ships_can_be_planned(cli: Cli):
     """And its plan is stable."""
     first, second = (cli("plan", "converge_agents.teams.strategy:engine", "--json").out for _ in range(2))
     assert first == second
-    assert json.loads(first)["unread"] == ["Approval"]
+    assert json.loads(first)["unread"] == ["Approval", "Referral"]
