@@ -30,7 +30,7 @@ async def review(console: Console, model: Model) -> Outcome:
     """Run the job, show what it found, and what counsel can type."""
     async with model, contract.build(model, store=SQLiteStore(STORE)) as engine:
         outcome = await engine.run(contract.intent, contract.facts())
-    _show(console, f"{outcome.spend.calls} questions to {model.name}; the job is kept in {STORE}", findings(outcome))
+    _show(console, f"{outcome.spend.calls} calls of model {model.name}; the job is kept in {STORE}", findings(outcome))
     for asked in outcome.asked:
         _show(console, f"{asked.role.capitalize()} is asked", wording(outcome, asked.fact))
         _command(console, f"decide {outcome.job_id} {_digits(asked.id)} --approve --by NAME")

@@ -2,6 +2,7 @@
 
 __all__ = ["findings", "wording"]
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -19,16 +20,11 @@ from converge_agents.teams.contract.kinds import (
 )
 
 
-def findings(outcome: Outcome) -> Table:
+def findings(outcome: Outcome) -> Group:
     """Return a line for each question: whether we can sign what the document says, and where it says so."""
     known = outcome.context
-    grid = Table.grid("", "", "", "", padding=(0, 2, 0, 0))
-    for document in sorted(known.live(Document), key=lambda one: one.doc):
-        grid.add_row("", Text(document.title, style="bold"))
-        for key in _positions(known):
-            if known.live(Question, (document.doc, key)):
-                grid.add_row(*_line(known, document.doc, key))
-    return grid
+    documents = sorted(known.live(Document), key=lambda document: document.doc)
+    return Group(*(part for document in documents for part in (document.title, _lines(known, document.doc))))
 
 
 def wording(outcome: Outcome, redline: Redline) -> Table:
@@ -39,6 +35,14 @@ def wording(outcome: Outcome, redline: Redline) -> Table:
     grid.add_row("", Text(_short(known, redline.hypothesis), style="bold"))
     grid.add_row("now", Text("\n".join(old) or "nothing on this", style="dim"))
     grid.add_row("rather", Text(redline.text, style="green"))
+    return grid
+
+
+def _lines(known: View, doc: str) -> Table:
+    grid = Table.grid("", "", "", "", padding=(0, 2, 0, 0))
+    for key in _positions(known):
+        if known.live(Question, (doc, key)):
+            grid.add_row(*_line(known, doc, key))
     return grid
 
 
