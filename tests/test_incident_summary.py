@@ -9,7 +9,7 @@ from converge.schedule import SCHEDULES
 from converge_agents.teams import incident
 from converge_agents.teams.incident.kinds import IncidentSummary, Mitigation, RankedCause, SensorFault
 from converge_agents.teams.incident.respond import scripted
-from tests.test_incident import SHOP, row
+from tests.test_incident import SHOP, SOME, digests, needs_data, row
 
 FACTS = [*SHOP, row("site", 1, 9), row("cart", 1, 9), row("search", 1, 1)]
 BROKEN = SensorFault("cart", "latency")
@@ -45,6 +45,36 @@ async def test_every_schedule_ranks_the_same_and_says_the_same(schedule):
     await model.aclose()
 
 
+@needs_data
+@pytest.mark.asyncio
+@pytest.mark.parametrize("one", SOME)
+async def test_a_recorded_incident_is_ranked_the_same_under_every_schedule_with_one_question(one):
+    """As without a model, whose words change nothing."""
+    alone = await incident.build().run(incident.intent, incident.facts_of(one))
+    for schedule in SCHEDULES:
+        model, engine = responding(schedule)
+        outcome = await engine.run(incident.intent, incident.facts_of(one))
+        assert ranking(outcome) == ranking(alone)
+        assert len(model.requests) == 1
+        await model.aclose()
+
+
+@pytest.mark.asyncio
+async def test_wherever_a_budget_of_activations_ends_going_on_is_one_long_run():
+    """Each place to stop says who had more to read, and the model is asked once in all."""
+    model, engine = responding()
+    whole = await engine.run(incident.intent, FACTS)
+    for activations in range(whole.spend.activations):
+        asked = len(model.requests)
+        part = await engine.run(with_budget(activations=activations), FACTS)
+        assert part.stop.reason is StopReason.BUDGET
+        assert part.stop.unread
+        rest = await engine.resume(part.job_id, budget=Budget())
+        assert digests(rest) == digests(whole)
+        assert len(model.requests) == asked + 1
+    await model.aclose()
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("limits", [{"calls": 0}, {"activations": 3}, {"rounds": 2}])
 async def test_a_budget_stop_says_what_is_unread_and_going_on_is_one_long_run(limits):
@@ -55,7 +85,7 @@ async def test_a_budget_stop_says_what_is_unread_and_going_on_is_one_long_run(li
     assert part.stop.unread
     rest = await engine.resume(part.job_id, budget=Budget())
     assert rest.stop.reason is StopReason.WAITING
-    assert (rest.digest, rest.live_digest, rest.proof_digest) == (whole.digest, whole.live_digest, whole.proof_digest)
+    assert digests(rest) == digests(whole)
     await model.aclose()
 
 
