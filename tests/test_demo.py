@@ -1,6 +1,7 @@
 """The demo, as `make demo` runs it: it ends well, reads well, and what it says to type works."""
 
 import io
+import json
 import os
 import re
 import shlex
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from converge import StopReason
 from converge.cli.exit_codes import ExitCode
+from converge_agents.scripted import ScriptedModel
 from converge_agents.teams.strategy.__main__ import demo
-from converge_agents.teams.strategy.script import scripted
+from converge_agents.teams.strategy.script import ANSWERS, scripted
 from converge_stores.sqlite import SQLiteStore
 
 DEMO = ["-m", "converge_agents.teams.strategy"]
@@ -75,6 +78,7 @@ def test_it_says_what_was_suggested_and_what_became_of_it(shown: str):
     assert re.findall(r"\[\w+(?:\(.+?\))?\]", told) == steps
     assert re.search(r"option: mexico-distributor .*\[sceptic\]", shown, re.DOTALL)
     assert not re.search(r"── ,", shown)
+    assert re.search(r"── 1 lead  \[given\]", shown)
 
 
 def test_it_is_plain_and_narrow_in_a_file(shown: str):
@@ -131,6 +135,33 @@ def test_the_board_may_speak_before_the_regulation_comes(tmp_path: Path):
     for command in re.findall(r"converge (decide .+?); then: converge (resume .+)", waiting.stderr + waiting.stdout)[0]:
         ended = python(tmp_path, *CLI, *shlex.split(command))
         assert ended.returncode == 0, ended.stderr + ended.stdout
+
+
+@pytest.mark.asyncio
+async def test_a_model_that_cannot_be_asked_ends_the_demo_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It recommends nothing, and gives no command that would have a script answer in the model's place."""
+    monkeypatch.chdir(tmp_path)
+    console = Console(file=io.StringIO(), width=80)
+    outcome = await demo(console, ScriptedModel([], name="mute"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert outcome.stop.reason is StopReason.AGENT_FAILED
+    assert "proposer (ScriptSilent" in shown
+    assert "Recommendation" not in shown
+    assert commands(shown) == []
+
+
+@pytest.mark.asyncio
+async def test_what_nobody_has_judged_is_shown_as_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A sceptic that has nothing to say lets nothing in, and does not hide what was proposed."""
+    monkeypatch.chdir(tmp_path)
+    asked = json.loads(ANSWERS.read_text(encoding="utf-8").splitlines()[0])
+    console = Console(file=io.StringIO(), width=80)
+    await demo(console, ScriptedModel([(asked["asked"], asked["said"]), ("", {"items": []})]))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert re.search(r"^  open +option +Mexico through a distributor: nobody has judged it", shown, re.MULTILINE)
+    assert "let in" not in shown
 
 
 def test_a_file_that_cannot_be_used_is_said_in_one_sentence(tmp_path: Path):

@@ -48,6 +48,8 @@ async def demo(console: Console, model: Model) -> Outcome:
         _show(console, f"{len(engine.agents)} agents, some of which ask the model {model.name!r}. Kept in {STORE}.")
         async with engine.start(strategy.intent, facts=facts) as job:
             first = await _watched(console, job)
+        if first.stop.reason is not StopReason.WAITING:
+            return first  # to resume it by command would have the script answer what the model did not
         _show(console, answer(first))
 
         _heading(console, "What the model suggested, and what became of it")
@@ -150,7 +152,7 @@ def main(arguments: Sequence[str]) -> int:
     except ConvergeError as error:
         print(error, file=sys.stderr)
         return 1
-    return 0 if outcome.stop.reason in (StopReason.WAITING, StopReason.FIXED_POINT) else 1
+    return 0 if outcome.stop.reason is StopReason.WAITING else 1
 
 
 if __name__ == "__main__":

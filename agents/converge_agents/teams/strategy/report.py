@@ -102,16 +102,28 @@ def suggestions(outcome: Outcome) -> Table:
         *outcome.context.live(Proposal[Risk]),
     ]
     grid = Table.grid("", "", "", padding=(0, 2, 0, 0))
-    for verdict, fact in sorted(((verdicts[id_of(one)], one.fact) for one in proposals), key=_fate):
+    for proposal in sorted(proposals, key=lambda one: _place_of(one, verdicts.get(id_of(one)))):
+        fact, verdict = proposal.fact, verdicts.get(id_of(proposal))
         named = fact.title if isinstance(fact, Option) else fact.name
-        against = ("", "") if verdict.passed else (f": {verdict.reason}  [{verdict.step}]", "dim")
-        fate = Text("let in", "green") if verdict.passed else Text("refused", "yellow")
-        grid.add_row(fate, type(fact).__name__.lower(), Text.assemble(named, against))
+        grid.add_row(_fate(verdict), type(fact).__name__.lower(), Text.assemble(named, _against(verdict)))
     return grid
 
 
-def _fate(pair: tuple[Verdict, Option | Risk]) -> tuple[bool, str, str]:
-    return not pair[0].passed, type(pair[1]).__name__, pair[1].name
+def _place_of(proposal: Proposal[Option] | Proposal[Risk], verdict: Verdict | None) -> tuple[bool, str, str]:
+    """What was let in comes first."""
+    return verdict is None or not verdict.passed, type(proposal.fact).__name__, proposal.fact.name
+
+
+def _fate(verdict: Verdict | None) -> Text:
+    if verdict is None:  # a sceptic may fail, or answer with nothing
+        return Text("open", "yellow")
+    return Text("let in", "green") if verdict.passed else Text("refused", "yellow")
+
+
+def _against(verdict: Verdict | None) -> tuple[str, str]:
+    if verdict is None:
+        return ": nobody has judged it, so nobody believes it", "dim"
+    return ("", "") if verdict.passed else (f": {verdict.reason}  [{verdict.step}]", "dim")
 
 
 def proof(outcome: Outcome) -> Group:
@@ -206,8 +218,10 @@ def _node(proof: Proof) -> Text:
 
 
 def _folded(proofs: list[Proof]) -> str:
-    given = {premise for proof in proofs for premise in proof.premises()}
-    return f"{counted(proof.fact for proof in proofs)}, from {counted(given)}"
+    several = counted(proof.fact for proof in proofs)
+    if not any(proof.agent for proof in proofs):
+        return f"{several}  [given]"
+    return f"{several}, from {counted({premise for proof in proofs for premise in proof.premises()})}"
 
 
 def _described(fact: Fact) -> str:
