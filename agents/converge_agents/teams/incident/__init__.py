@@ -16,6 +16,10 @@ answer is then that of a job which never had its rows; invalidating the fault br
 `responding` is the same engine with two agents more: a model, scripted unless another is given to `build`, sums up the
 ranking, and a mitigation is proposed that whoever is on call decides on. Its jobs stop as `waiting` until then.
 
+    converge run converge_agents.teams.incident:responding --facts incident.jsonl --store sqlite:///jobs.db
+    converge decide JOB REQUEST --approve --by NAME --store sqlite:///jobs.db
+    converge resume converge_agents.teams.incident:responding JOB --store sqlite:///jobs.db
+
 The 52 recorded incidents are those of the PetShop data set (Hardt et al., "The PetShop Dataset: Finding
 Causes of Performance Issues across Microservices"; amazon-science/petshop-root-cause-analysis, CC-BY-4.0), in
 the tables that `telemetry` reads; they are not part of this project. On them the broken node is ranked first
