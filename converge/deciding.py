@@ -4,7 +4,7 @@ __all__ = ["Asked", "asked", "check_decision", "refusals"]
 
 from typing import Any, NamedTuple
 
-from converge.errors import DecisionInvalid, FactInvalid, RequestUnknown
+from converge.errors import DecisionInvalid, FactInvalid, FactTooLarge, RequestUnknown
 from converge.fact import Fact, id_of, kind_of
 from converge.proposal import Decision, Proposal, Request, Verdict, proposed_label, refined
 from converge.view import View
@@ -79,5 +79,5 @@ def check_decision(view: View, decision: Decision, job_id: str, *, ahead: bool =
     if isinstance(proposal, Proposal):
         try:
             refined(proposal.fact, [decision])
-        except FactInvalid as error:
+        except (FactInvalid, FactTooLarge) as error:
             raise DecisionInvalid(f"with its changes {error}") from error

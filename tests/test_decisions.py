@@ -239,3 +239,43 @@ async def test_what_several_refine_is_believed_with_all_their_changes():
     await desk.decide(asked["lead"], "refine", changes={"severity": 3})
     outcome = await desk.decide(asked["counsel"], "refine", by="bob", changes={"name": "blaze"})
     assert outcome.context.live(Risk) == (Risk("blaze", 3),)
+
+
+@pytest.mark.asyncio
+async def test_where_two_want_different_changes_neither_is_preferred():
+    """It is refused, which names both; when one of them takes that back, the other is asked again."""
+    desk = board()
+    asked = requests(await desk.run())
+    await desk.decide(asked["lead"], "refine", changes={"severity": 3})
+    outcome = await desk.decide(asked["counsel"], "refine", by="bob", changes={"severity": 4})
+    assert risks(outcome) == set()
+    [reason] = refusals(outcome)
+    assert all(said in reason for said in ("severity", "ann wants 3", "bob wants 4"))
+    [lead] = outcome.context.live(Decision, asked["lead"])
+    again = await desk.go_on(lead.invalidate("bob is right"))
+    assert requests(again) == {"lead": asked["lead"]}
+    outcome = await desk.decide(asked["lead"], reason="as bob says")
+    assert outcome.context.live(Risk) == (Risk("fire", 4),)
+
+
+@pytest.mark.asyncio
+async def test_changes_that_only_together_make_no_fact_refuse_it_for_as_long_as_both_hold():
+    class Span(Fact):
+        first: int
+        last: int
+
+        def __post_init__(self) -> None:
+            if self.first > self.last:
+                raise ValueError("it ends before it begins")
+
+    @agent(reads=Signal, writes=Span, gate=[human("lead"), human("counsel")])
+    def measure(view: View):
+        return Span(1, 9).propose()
+
+    desk = Desk(measure)
+    asked = requests(await desk.run())
+    await desk.decide(asked["lead"], "refine", changes={"first": 7})
+    outcome = await desk.decide(asked["counsel"], "refine", changes={"last": 3})
+    assert "it ends before it begins" in refusals(outcome).pop()
+    [lead] = outcome.context.live(Decision, asked["lead"])
+    assert refusals(await desk.go_on(lead.invalidate("no"))) == set()
