@@ -10,21 +10,26 @@ from converge import (
     Decision,
     Engine,
     Fact,
+    Opinion,
     Outcome,
     Proposal,
     Request,
     RootIntent,
+    SameAs,
     StopReason,
     View,
     agent,
     human,
+    id_of,
     invariant,
+    judged_by,
     min_confidence,
+    same_as,
 )
 from converge.errors import RequestStale
 from converge.ports import Store
 from converge_stores import MemoryStore, SQLiteStore
-from tests.proposing import Note, Risk, Signal, activations, proposer, refusals, risks
+from tests.proposing import Note, Risk, Signal, activations, proposer, refusals, risks, speaker
 
 MakeStore = Callable[[Path], Store]
 in_memory_and_in_a_file = pytest.mark.parametrize(
@@ -279,3 +284,39 @@ async def test_changes_that_only_together_make_no_fact_refuse_it_for_as_long_as_
     assert "it ends before it begins" in refusals(outcome).pop()
     [lead] = outcome.context.live(Decision, asked["lead"])
     assert refusals(await desk.go_on(lead.invalidate("no"))) == set()
+
+
+# --- forks and restarts ----------------------------------------------------------------------------------------------
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_a_job_that_begins_again_keeps_what_people_decided(made: MakeStore, tmp_path: Path):
+    """They were asked, and have answered: what is asked again has the same id."""
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    first = await desk.run(FIRE, FLOOD)
+    await desk.decide(first.asked[0].id, reason="yes")
+    before = await desk.decide(first.asked[1].id, "reject", by="bob")
+    after = await desk.engine.restart("one")
+    assert (after.converged, after.proof_digest) == (True, before.proof_digest)
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_a_fork_keeps_what_people_had_decided_by_then(made: MakeStore, tmp_path: Path):
+    """What is decided in the one is not decided in the other."""
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    waiting = await desk.run()
+    decided = await desk.decide(request(waiting))
+    now, then = await desk.engine.fork("one"), await desk.engine.fork("one", cycle=waiting.cycles)
+    assert (now.proof_digest, risks(now)) == (decided.proof_digest, {"fire"})
+    assert (then.stop.reason, then.asked) == (StopReason.WAITING, waiting.asked)
+
+
+@pytest.mark.asyncio
+async def test_a_job_begins_again_with_whatever_was_said_about_proposals_from_outside():
+    desk = Desk(proposer(judged_by("ann")), speaker("ann"), inputs=[Signal, SameAs])
+    [proposal] = (await desk.run()).context.live(Proposal[Risk])
+    said = [Opinion(id_of(proposal), "bob", True, "fine"), same_as(proposal, Risk("blaze"))]
+    before = await desk.go_on(*said)
+    assert (await desk.engine.restart("one")).live_digest == before.live_digest
