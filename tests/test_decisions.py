@@ -1,6 +1,7 @@
 """Law 14: a job waits for people, who decide from anywhere; what they decided is knowledge like any other."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from converge import (
     min_confidence,
     same_as,
 )
-from converge.errors import RequestStale
+from converge.errors import DecisionInvalid, FactInvalid, JobUnknown, RequestStale, RequestUnknown
 from converge.ports import Store
 from converge_stores import MemoryStore, SQLiteStore
 from tests.proposing import Note, Risk, Signal, activations, proposer, refusals, risks, speaker
@@ -284,6 +285,126 @@ async def test_changes_that_only_together_make_no_fact_refuse_it_for_as_long_as_
     assert "it ends before it begins" in refusals(outcome).pop()
     [lead] = outcome.context.live(Decision, asked["lead"])
     assert refusals(await desk.go_on(lead.invalidate("no"))) == set()
+
+
+# --- what is no answer -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "abc", "converge.Request:", "converge.Request:0123456789abcdef", "all", "*"])
+@pytest.mark.asyncio
+async def test_a_decision_on_what_was_not_asked_is_refused_and_names_what_is(name: str):
+    desk = Desk()
+    waiting = await desk.run()
+    sentence = await desk.refuses(RequestUnknown, name)
+    assert f"has no request {name!r}" in sentence
+    assert request(waiting) in sentence
+
+
+@pytest.mark.asyncio
+async def test_where_nothing_is_asked_the_refusal_says_so():
+    desk = Desk(proposer(min_confidence(0.5)))
+    await desk.run()
+    assert await desk.refuses(RequestUnknown, "1234") == "job 'one' has no request '1234': it asks nothing"
+
+
+@pytest.mark.asyncio
+async def test_digits_that_two_requests_begin_with_name_neither():
+    desk = Desk()
+    waiting = await desk.run(*(Signal(f"{number}") for number in range(700)))
+    digits = sorted(asked.id.rpartition(":")[2] for asked in waiting.asked)
+    alike = next(one for one, other in pairwise(digits) if one[:4] == other[:4])
+    sentence = await desk.refuses(DecisionInvalid, alike[:4])
+    assert f"{alike[:4]!r} may be converge.Request:{alike}" in sentence
+
+
+@pytest.mark.asyncio
+async def test_a_decision_on_a_job_that_is_not_kept_is_refused():
+    with pytest.raises(JobUnknown, match="there is no job 'two'"):
+        await Desk().engine.decide("two", "1234", "approve", by="ann")
+
+
+@pytest.mark.asyncio
+async def test_a_decision_on_what_has_fallen_is_refused_and_the_job_does_not_ask_it_any_more():
+    desk = Desk()
+    asked = request(await desk.run())
+    fallen = await desk.go_on(FIRE.invalidate("a false alarm"))
+    assert (fallen.converged, fallen.asked) == (True, ())
+    sentence = await desk.refuses(RequestStale, asked)
+    assert sentence == f"request {asked} of job 'one' is not open: what it is about does not hold any more"
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_a_second_decision_is_refused_and_names_the_first(made: MakeStore, tmp_path: Path):
+    """Also while that waits to be merged."""
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    asked = request(await desk.run())
+    await desk.engine.decide("one", asked, "approve", by="ann")
+    assert "ann has decided (approve), which is merged" in await desk.refuses(RequestStale, asked, "reject", by="bob")
+    assert "ann has decided (approve), which is merged" in await desk.refuses(RequestStale, asked)
+    await desk.go_on()
+    assert "ann has decided: approve" in await desk.refuses(RequestStale, asked, "reject", by="bob")
+
+
+@in_memory_and_in_a_file
+@pytest.mark.parametrize(
+    "body",
+    [
+        "not even JSON",
+        "{}",
+        "[]",
+        '{"facts":5}',
+        '{"facts":[["converge.Decision:0",{}]]}',
+        '{"facts":[["converge.Decision:0",7]]}',
+        '{"facts":[[1,2,3]]}',
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_letter_that_no_job_can_take_does_not_stand_in_the_way_of_a_decision(
+    made: MakeStore, tmp_path: Path, body: str
+):
+    """It was written by another program."""
+    store = made(tmp_path / "jobs.db")
+    desk = Desk(store=store)
+    async with desk.engine:
+        waiting = await desk.run()
+        await store.give("one", 0.0, body)
+        assert risks(await desk.decide(request(waiting))) == {"fire"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "options", "error", "said"),
+    [
+        ("refine", {}, DecisionInvalid, "a refinement says what changes, as in changes={'severity': 2}"),
+        ("approve", {"changes": {"severity": 2}}, DecisionInvalid, "only a refinement changes a fact"),
+        ("approve", {"by": "  "}, DecisionInvalid, "it does not say who decides: name somebody in by="),
+        ("refine", {"changes": {"severity": "many"}}, DecisionInvalid, "severity: Input should be a valid integer"),
+        ("refine", {"changes": {"colour": "red"}}, DecisionInvalid, "colour: there is no such field"),
+        ("refine", {"changes": {"severity": object()}}, DecisionInvalid, "severity: Input should be a valid integer"),
+        ("allow", {}, FactInvalid, "choice: Input should be 'approve', 'reject' or 'refine'"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_decision_that_says_nothing_that_can_be_followed_is_refused(choice, options, error, said):
+    """And is no decision: the job asks on."""
+    desk = Desk()
+    waiting = await desk.run()
+    assert said in await desk.refuses(error, request(waiting), choice, **options)
+    assert (await desk.go_on()).asked == waiting.asked
+
+
+@pytest.mark.asyncio
+async def test_a_decision_given_as_a_fact_is_looked_at_in_the_same_way():
+    desk = Desk()
+    waiting = await desk.run()
+    for fact, error in [
+        (Decision("converge.Request:0", "approve", by="ann"), RequestUnknown),
+        (Decision(request(waiting), "refine", by="ann"), DecisionInvalid),
+        (Decision(request(waiting), "refine", by="ann", changes={"severity": "x"}), DecisionInvalid),
+    ]:
+        with pytest.raises(error):
+            await desk.go_on(fact)
+    assert (await desk.go_on()).asked == waiting.asked
 
 
 # --- forks and restarts ----------------------------------------------------------------------------------------------
