@@ -228,9 +228,11 @@ class Engine:
 
         request: its id, or the first digits of it. changes: with "refine", the fields that differ from what is
         proposed. Return whether somebody is running the job now; if not, resume it to go on. Raises RequestUnknown,
-        RequestStale for one that is decided or has fallen, DecisionInvalid or JobUnknown.
+        RequestStale for one that is decided, refused or has fallen, DecisionInvalid, FactInvalid or JobUnknown.
         """
-        content = {"choice": choice, "by": by, "reason": reason, "changes": dict(changes or {})}
+        if not isinstance(request, str):
+            raise EngineInvalid("decide(request=...)", "the id of a request, as in outcome.asked[0].id", request)
+        content = {"choice": choice, "by": by, "reason": reason, "changes": changes or {}}
         async with self._running.opening:
             await self._running.is_kept(job_id)
             decision = await decision_on(self.store, job_id, request, self.wiring.kinds, content)

@@ -27,7 +27,8 @@ from converge import (
     min_confidence,
     same_as,
 )
-from converge.errors import DecisionInvalid, FactInvalid, JobUnknown, RequestStale, RequestUnknown
+from converge.archive.deciding import decision_on
+from converge.errors import DecisionInvalid, EngineInvalid, FactInvalid, JobUnknown, RequestStale, RequestUnknown
 from converge.ports import Store
 from converge_stores import MemoryStore, SQLiteStore
 from tests.proposing import Note, Risk, Signal, activations, proposer, refusals, risks, speaker
@@ -287,6 +288,58 @@ async def test_changes_that_only_together_make_no_fact_refuse_it_for_as_long_as_
     assert refusals(await desk.go_on(lead.invalidate("no"))) == set()
 
 
+# --- second thoughts -------------------------------------------------------------------------------------------------
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_when_a_decision_is_invalidated_the_job_waits_again(made: MakeStore, tmp_path: Path):
+    """What was approved falls meanwhile; and if it was no mistake, all is as before."""
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    waiting = await desk.run()
+    approved = await desk.decide(request(waiting))
+    [decision] = approved.context.live(Decision)
+    mistake = decision.invalidate("the wrong meeting")
+    again = await desk.go_on(mistake)
+    assert (again.stop, again.asked, risks(again)) == (waiting.stop, waiting.asked, set())
+    assert risks(await desk.go_on(mistake.invalidate("it was the right one"))) == {"fire"}
+
+
+@pytest.mark.asyncio
+async def test_then_somebody_decides_anew():
+    desk = Desk()
+    asked = request(await desk.run())
+    approved = await desk.decide(asked)
+    [decision] = approved.context.live(Decision)
+    await desk.go_on(decision.invalidate("the wrong meeting"))
+    outcome = await desk.decide(asked, "reject", by="bob")
+    assert (outcome.converged, refusals(outcome)) == (True, {"bob rejects it"})
+
+
+@pytest.mark.asyncio
+async def test_the_same_decision_in_the_same_words_is_not_a_new_one():
+    """It is the fact that was invalidated, and would stay dead without a word."""
+    desk = Desk()
+    asked = request(await desk.run())
+    [decision] = (await desk.decide(asked)).context.live(Decision)
+    await desk.go_on(decision.invalidate("the wrong meeting"))
+    assert "ann has decided so before, in the same words" in await desk.refuses(DecisionInvalid, asked)
+    assert risks(await desk.decide(asked, reason="as said at the right one")) == {"fire"}
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
+async def test_two_decisions_on_one_request_given_at_the_same_time_contest_each_other(made: MakeStore, tmp_path: Path):
+    """Whoever checked before the other had posted: both are named, and the job has not converged."""
+    desk = Desk(store=made(tmp_path / "jobs.db"))
+    asked = request(await desk.run())
+    await desk.engine.give("one", Decision(asked, "approve", by="ann"))
+    await desk.engine.give("one", Decision(asked, "reject", by="bob"))
+    outcome = await desk.go_on()
+    assert (outcome.stop.reason, outcome.asked) == (StopReason.CONTESTED, ())
+    assert all(said in str(outcome.stop) for said in (asked, "by='ann'", "by='bob'"))
+
+
 # --- what is no answer -----------------------------------------------------------------------------------------------
 
 
@@ -380,7 +433,8 @@ async def test_a_letter_that_no_job_can_take_does_not_stand_in_the_way_of_a_deci
         ("approve", {"by": "  "}, DecisionInvalid, "it does not say who decides: name somebody in by="),
         ("refine", {"changes": {"severity": "many"}}, DecisionInvalid, "severity: Input should be a valid integer"),
         ("refine", {"changes": {"colour": "red"}}, DecisionInvalid, "colour: there is no such field"),
-        ("refine", {"changes": {"severity": object()}}, DecisionInvalid, "severity: Input should be a valid integer"),
+        ("refine", {"changes": {"severity": object()}}, FactInvalid, "Unable to serialize"),
+        ("refine", {"changes": "severity"}, FactInvalid, "changes: Input should be a valid dictionary"),
         ("allow", {}, FactInvalid, "choice: Input should be 'approve', 'reject' or 'refine'"),
     ],
 )
@@ -391,6 +445,25 @@ async def test_a_decision_that_says_nothing_that_can_be_followed_is_refused(choi
     waiting = await desk.run()
     assert said in await desk.refuses(error, request(waiting), choice, **options)
     assert (await desk.go_on()).asked == waiting.asked
+
+
+@pytest.mark.asyncio
+async def test_a_request_is_named_by_its_id():
+    desk = Desk()
+    [asked] = (await desk.run()).asked
+    with pytest.raises(EngineInvalid, match=r"the id of a request, as in outcome.asked\[0\].id"):
+        await desk.decide(asked)  # type: ignore[arg-type]
+
+
+@pytest.mark.asyncio
+async def test_fields_that_are_not_there_are_noticed_by_who_knows_no_kinds():
+    """As the command line does; their types are not."""
+    desk = Desk()
+    asked = request(await desk.run())
+    content = {"choice": "refine", "by": "ann", "changes": {"colour": "red"}}
+    async with desk.engine:
+        with pytest.raises(DecisionInvalid, match="a fact of kind Risk is not valid: colour: there is no such field"):
+            await decision_on(desk.engine.store, "one", asked, None, content)
 
 
 @pytest.mark.asyncio

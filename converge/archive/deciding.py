@@ -32,6 +32,11 @@ async def decision_on(
     found = _found(view, job_id, request)
     decision: Decision = kind_of(Decision).load({"request": id_of(found), **content})
     _refuse_stale(view, job_id, found)
+    if view.knows(id_of(decision)):  # and is not live, or the request would be decided
+        raise DecisionInvalid(
+            f"{decision.by} has decided so before, in the same words, and that does not hold any more: "
+            "say in reason= why it does now"
+        )
     for letter in await store.letters(job_id, snapshot.letter):
         _refuse_if_posted(letter, job_id, id_of(found))
     check_decision(view, decision, job_id)
