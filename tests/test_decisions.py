@@ -1,10 +1,14 @@
 """Law 14: a job waits for people, who decide from anywhere; what they decided is knowledge like any other."""
 
+import sqlite3
+import sys
 from collections.abc import Callable
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from converge import (
@@ -27,9 +31,11 @@ from converge import (
     min_confidence,
     same_as,
 )
+from converge.archive.audit import audit
 from converge.archive.deciding import decision_on
 from converge.errors import DecisionInvalid, EngineInvalid, FactInvalid, JobUnknown, RequestStale, RequestUnknown
 from converge.ports import Store
+from converge.trace import FactsArrived, RoundMerged
 from converge_stores import MemoryStore, SQLiteStore
 from tests.proposing import Note, Risk, Signal, activations, proposer, refusals, risks, speaker
 
@@ -478,6 +484,102 @@ async def test_a_decision_given_as_a_fact_is_looked_at_in_the_same_way():
         with pytest.raises(error):
             await desk.go_on(fact)
     assert (await desk.go_on()).asked == waiting.asked
+
+
+# --- from elsewhere --------------------------------------------------------------------------------------------------
+
+
+def office(path: Path, *agents: Any) -> Engine:
+    """Return an engine of its own over a file."""
+    return Engine(agents or [proposer(human())], store=SQLiteStore(path))
+
+
+@pytest.mark.asyncio
+async def test_of_two_engines_on_one_file_the_second_refuses_what_the_first_has_decided(tmp_path: Path):
+    """Before and after it is merged, by whomever."""
+    one, other = office(tmp_path / "jobs.db"), office(tmp_path / "jobs.db")
+    asked = request(await one.run("find the risks", FIRE, job_id="one"))
+    assert not await one.decide("one", asked, "approve", by="ann")
+    with pytest.raises(RequestStale, match="ann has decided"):
+        await other.decide("one", asked, "reject", by="bob")
+    assert risks(await other.resume("one")) == {"fire"}
+    with pytest.raises(RequestStale, match="ann has decided"):
+        await one.decide("one", asked, "reject", by="bob")
+
+
+@pytest.mark.asyncio
+async def test_another_process_decides(tmp_path: Path):
+    """It knows neither the agents nor the kinds."""
+    engine = office(tmp_path / "jobs.db")
+    asked = request(await engine.run("find the risks", FIRE, job_id="one"))
+    command = f"decide one {asked} --approve --by ann --reason seen --store sqlite:///{tmp_path / 'jobs.db'}"
+    process = await anyio.run_process([sys.executable, "-m", "converge.cli", *command.split()], check=False)
+    assert process.returncode == 0, process.stderr
+    outcome = await engine.resume("one")
+    [decision] = outcome.context.live(Decision)
+    assert (risks(outcome), decision.by, decision.reason) == ({"fire"}, "ann", "seen")
+
+
+class Slow:
+    """An agent that is at work until it is told to end."""
+
+    def __init__(self) -> None:
+        self.begun, self.told = anyio.Event(), anyio.Event()
+
+    @property
+    def agent(self) -> Any:
+        @agent(reads=Signal, writes=Note)
+        async def slow(view: View):
+            self.begun.set()
+            await self.told.wait()
+            return Note("at last")
+
+        return slow
+
+
+@pytest.mark.asyncio
+async def test_a_running_job_goes_on_from_a_decision_of_another_engine_without_a_resume(tmp_path: Path):
+    """It waits for somebody slow, not for people: what is approved is believed meanwhile."""
+    slow = Slow()
+    asked = request(await office(tmp_path / "first.db").run("find the risks", FIRE))  # an id is content
+    engine = office(tmp_path / "jobs.db", proposer(human()), slow.agent)
+    other = office(tmp_path / "jobs.db", proposer(human()), Slow().agent)
+    async with engine.start("find the risks", FIRE, job_id="one") as job:
+        await slow.begun.wait()
+        async for event in job.events():
+            if isinstance(event, RoundMerged) and event.round == 2:  # what it asks is kept
+                assert await other.decide("one", asked, "approve", by="ann")
+            if isinstance(event, FactsArrived):
+                slow.told.set()
+        outcome = await job.outcome()
+    assert (outcome.converged, risks(outcome)) == (True, {"fire"})
+    assert activations(outcome, "analyst") == {"analyst": 1}
+
+
+# --- under the hash chain --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["by", "choice", "reason"])
+@pytest.mark.asyncio
+async def test_who_edits_a_decision_in_the_file_is_found(tmp_path: Path, name: str):
+    """The approver is content of a fact, and the row that holds it is named."""
+    path, said = tmp_path / "jobs.db", {"by": "ann", "choice": "approve", "reason": "it is insured"}
+    engine = office(path)
+    asked = request(await engine.run("find the risks", FIRE, job_id="one"))
+    await engine.decide("one", asked, "approve", by="ann", reason="it is insured")
+    await engine.resume("one")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        where = "job_id = 'one' AND body LIKE '%\"facts\":[[\"converge.Decision:%'"
+        [(number,)] = connection.execute(f"SELECT number FROM log WHERE {where}").fetchall()
+        before, after = f'"{name}":"{said[name]}"', f'"{name}":"eve"'
+        connection.execute("UPDATE log SET body = replace(body, ?, ?) WHERE job_id = 'one'", (before, after))
+    store = SQLiteStore(path)
+    await store.open()
+    try:
+        found = await audit(store, "one")
+    finally:
+        await store.close()
+    assert [fault.number for fault in found.faults] == [number]
 
 
 # --- forks and restarts ----------------------------------------------------------------------------------------------
