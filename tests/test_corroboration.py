@@ -156,6 +156,14 @@ async def test_without_a_key_only_what_is_equal_is_alike():
     assert (len(same.context.live(Claim)), len(near.context.live(Claim))) == (1, 0)
 
 
+@pytest.mark.asyncio
+async def test_fields_are_compared_by_content_whatever_they_hold():
+    """A list is as good as a text."""
+    gate = corroborated_by(2, on="words")
+    outcome = await ran(claiming("one", ["a"], gate), claiming("two", ["a"], gate))
+    assert outcome.context.live(Claim) == (Claim(["a"]),)
+
+
 # --- what is said to be the same -------------------------------------------------------------------------------------
 
 

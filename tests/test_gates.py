@@ -368,6 +368,12 @@ def test_a_gate_that_cannot_work_is_refused_where_it_is_declared(gate: Any, sent
         (lambda: min_confidence(1.5), "min_confidence takes a number from 0 to 1, not 1.5"),
         (lambda: min_confidence(float("nan")), "min_confidence takes a number from 0 to 1, not nan"),
         (lambda: min_confidence(much), "min_confidence takes a number from 0 to 1, not 'much'"),
+        (lambda: min_confidence(True), "min_confidence takes a number from 0 to 1, not True"),
+        (lambda: corroborated_by(2, on=five), "corroborated_by takes in on= the names of fields, not (5,)"),
+        (
+            lambda: corroborated_by(2, on=["name", five]),
+            "corroborated_by takes in on= the names of fields, not ('name', 5)",
+        ),
         (lambda: corroborated_by(1), "corroborated_by takes a number of agents from 2, not 1"),
         (lambda: judged_by(""), "judged_by takes the name of an agent, not ''"),
         (lambda: human(five), "human takes the role of who is asked, not 5"),
