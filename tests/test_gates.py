@@ -203,8 +203,8 @@ def reader(writes: Any = (), **options: Any) -> Any:
         ({"reads": Live(Proposal[Risk]), "writes": Note}, "reads Proposal.Risk and writes Note"),
         ({"reads": [Signal, Proposal[Risk]], "writes": Note}, "reads Proposal.Risk and writes Note"),
         ({"writes": Note, "gate": human()}, "reads Proposal.Risk and writes Note"),
-        ({"invalidates": Risk}, "reads Proposal.Risk and"),
-        ({"invalidates": Proposal[Risk]}, "reads Proposal.Risk and"),
+        ({"invalidates": Risk}, "reads Proposal.Risk and invalidates Risk"),
+        ({"invalidates": Proposal[Risk]}, "reads Proposal.Risk and invalidates Proposal.Risk"),
     ],
 )
 def test_who_reads_what_is_only_proposed_may_judge_it_and_nothing_else(options: Any, named: str):
@@ -313,6 +313,48 @@ async def test_nobody_speaks_for_another():
 def test_a_gate_that_asks_for_the_opinion_of_nobody_is_refused():
     sentence = refused(proposer(judged_by("sceptic")), speaker("critic"))
     assert "judged_by('sceptic'), and no agent of that name writes Opinion: those that do are critic" in sentence
+
+
+# --- circles ---------------------------------------------------------------------------------------------------------
+
+
+@agent(reads=Risk, writes=Signal)
+def look_closer(view: View):
+    for risk in view.new(Risk):
+        if not risk.name.endswith("!"):
+            yield Signal(f"{risk.name}!").because(risk)
+
+
+def unless_banned(risk: Risk, view: View) -> bool:
+    return view.absent(Ban, risk.name)
+
+
+@pytest.mark.parametrize(
+    ("gate", "step"),
+    [(corroborated_by(2), "corroborated_by(2)"), (unless_banned, "unless_banned")],
+)
+def test_a_gate_that_can_change_its_mind_is_refused_on_a_circle(gate: Any, step: str):
+    """It is named by its author and that step: nobody has written an agent "analyst.gate"."""
+    sentence = refused(proposer(gate, reads=[Signal, Ban]), look_closer)
+    assert sentence.startswith(
+        f"the gate of agent analyst can change its mind ({step}) and depends on its own conclusions (the gate of "
+        "analyst writes Risk, from which look_closer writes Signal, "
+    )
+    assert "which the gate of analyst reads), so what it reads could change for ever: break the circle" in sentence
+    assert "analyst.gate" not in sentence
+
+
+@pytest.mark.asyncio
+async def test_a_gate_that_looks_at_the_fact_alone_may_lie_on_a_circle():
+    outcome = await ran(proposer(min_confidence(0.5)), look_closer)
+    assert (outcome.converged, risks(outcome)) == (True, {"fire", "fire!"})
+
+
+@pytest.mark.asyncio
+async def test_so_may_any_gate_where_disputes_are_allowed():
+    gates = [proposer(corroborated_by(2), name) for name in ("one", "two")]
+    outcome = await ran(*gates, look_closer, allow_disputes=True)
+    assert (outcome.converged, risks(outcome)) == (True, {"fire", "fire!"})
 
 
 # --- declarations ----------------------------------------------------------------------------------------------------
