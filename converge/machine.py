@@ -468,7 +468,7 @@ class Machine:
     def _is_known(self, stop: Stop) -> bool:
         """Whether the store says so already: resuming a job with nothing to do adds nothing to it."""
         last = self.trace[-1] if self.trace else None
-        same = isinstance(last, JobStopped) and last.text == str(stop)
+        same = isinstance(last, JobStopped) and last.text == self.trace.redacted(str(stop))
         return same and self._lengths() == self._kept and not self.progress.moved
 
     # --- checkpoints --------------------------------------------------------------------------------------------
