@@ -13,6 +13,7 @@ __all__ = [
     "Request",
     "SameAs",
     "Verdict",
+    "content_proposed",
     "proposed_by",
     "proposed_label",
     "refined",
@@ -25,11 +26,11 @@ from types import new_class
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import pydantic
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from converge.errors import FactInvalid
 from converge.fact import Fact, id_of, identified, kind_of
-from converge.kind import Kind
+from converge.kind import Kind, named
 
 F = TypeVar("F", bound=Fact)
 
@@ -144,6 +145,14 @@ def refined(fact: Fact, decisions: Iterable[Decision]) -> Fact:
 def proposed_label(kind: Kind) -> str:
     """Return the label of the kind that a kind of proposals proposes."""
     return kind.label.removeprefix(_PROPOSALS)
+
+
+def content_proposed(proposal: str, content: Any) -> tuple[str, Any] | None:
+    """Return id and content of what a stored proposal proposes, given its own; None for what is no proposal."""
+    label = proposal.rpartition(":")[0]
+    if not label.startswith(_PROPOSALS) or not isinstance(content, dict) or "fact" not in content:
+        return None
+    return named(label.removeprefix(_PROPOSALS), to_json(content["fact"])), content["fact"]
 
 
 _PROPOSALS = "Proposal."
