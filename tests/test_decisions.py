@@ -216,6 +216,18 @@ async def test_whoever_decides_is_in_the_proof_of_what_they_approved():
     assert "by='ann lee'" in str(outcome.why(Risk("fire")))
 
 
+@pytest.mark.asyncio
+async def test_a_rejection_falls_with_what_led_to_the_request_and_returns_with_it():
+    """Where nobody would have been asked, nothing is refused; the decision itself stands."""
+    desk = Desk(proposer([judged_by("sceptic"), human()]), speaker("sceptic"))
+    rejected = await desk.decide(request(await desk.run()), "reject")
+    hasty = rejected.context.live(Opinion)[0].invalidate("hasty")
+    fallen = await desk.go_on(hasty)
+    back = await desk.go_on(hasty.invalidate("it was not"))
+    assert [refusals(one) for one in (rejected, fallen, back)] == [{"ann rejects it"}, set(), {"ann rejects it"}]
+    assert (fallen.asked, back.asked) == ((), ())
+
+
 # --- several roles ---------------------------------------------------------------------------------------------------
 
 
