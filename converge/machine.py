@@ -463,6 +463,7 @@ class Machine:
         if self._exhausted:
             return Stop(StopReason.BUDGET, self._exhausted)
         self._warnings.if_empty(self.wiring.inputs)
+        self._warnings.if_unjudged()
         return verdict(self.context, self.trace, self.progress.failing(required=True), self.invariants)
 
     def _is_known(self, stop: Stop) -> bool:

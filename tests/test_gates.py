@@ -299,6 +299,23 @@ async def test_a_refusal_rests_on_what_earlier_steps_relied_on_too():
 
 
 @pytest.mark.asyncio
+async def test_a_job_that_ends_with_proposals_that_nobody_has_judged_says_so():
+    """Once, and only of those that hold."""
+
+    @agent(reads=Proposal[Risk], writes=Opinion)
+    def silent(view: View):
+        return None
+
+    engine = Engine([proposer(judged_by("silent")), silent, proposer(min_confidence(0.5), "other")])
+    outcome = await engine.run("find the risks", FIRE, job_id="one")
+    [warning] = outcome.warnings
+    assert warning.startswith("agent analyst proposes what nobody has judged, such as Proposal[Risk](fact=Risk(")
+    assert (await engine.resume("one", Signal("flood"))).warnings == outcome.warnings
+    gone = await Engine([proposer(judged_by("silent")), silent]).run("find", [FIRE, FIRE.invalidate("no")])
+    assert not any("judged" in warning for warning in gone.warnings)
+
+
+@pytest.mark.asyncio
 async def test_nobody_speaks_for_another():
     @agent(reads=Proposal[Risk], writes=Opinion)
     def fan(view: View):
