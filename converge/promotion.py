@@ -106,8 +106,8 @@ class _Gate:
         due = self._of_author(view.new(kind) for kind in self._kinds)
         spoken_of = self._spoken_of(view)
         if spoken_of and not self._replaces:
-            known = self._of_author(view.all(kind) for kind in self._kinds)
-            due += [one for one in known if one not in due and spoken_of & {id_of(one), *self._requests(one)}]
+            old = set(self._of_author(view.all(kind) for kind in self._kinds)).difference(due)
+            due += [one for one in sorted(old, key=id_of) if spoken_of & {id_of(one), *self._requests(one)}]
         return due
 
     def _spoken_of(self, view: View) -> set[str]:
