@@ -173,7 +173,7 @@ def _redacted(data: Any, redact: Callable[[str], str]) -> Any:
         case list():
             return [_redacted(item, redact) for item in data]
         case dict():
-            return {key: _redacted(item, redact) for key, item in data.items()}
+            return {redact(key): _redacted(item, redact) for key, item in data.items()}
         case _:
             return data
 

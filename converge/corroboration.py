@@ -2,10 +2,13 @@
 
 __all__ = ["Alike"]
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
-from converge.fact import Fact, id_of, kind_of
+from pydantic_core import from_json
+
+from converge.fact import Fact, id_of, identified, kind_of
 from converge.gate import Corroboration
 from converge.proposal import Proposal, SameAs
 
@@ -36,8 +39,9 @@ class Alike:
 
     def _key(self, fact: Fact) -> object:
         kind = kind_of(fact)
-        if self._on:
-            return kind.label, tuple(getattr(fact, field) for field in self._on)
+        if self._on:  # as JSON: what a field holds need not be hashable, and True is not 1
+            content = from_json(identified(fact)[2])
+            return kind.label, json.dumps([content[field] for field in self._on])
         return (kind.label, kind.key_of(fact)) if kind.keyed else id_of(fact)
 
     def _root(self, item: object) -> object:

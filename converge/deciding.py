@@ -4,7 +4,7 @@ __all__ = ["Asked", "asked", "check_decision", "refusals"]
 
 from typing import Any, NamedTuple
 
-from converge.errors import DecisionInvalid, FactInvalid, RequestUnknown
+from converge.errors import DecisionInvalid, FactInvalid, FactTooLarge, RequestUnknown
 from converge.fact import Fact, id_of, kind_of
 from converge.proposal import Decision, Proposal, Request, Verdict, proposed_label, refined
 from converge.view import View
@@ -75,9 +75,19 @@ def check_decision(view: View, decision: Decision, job_id: str, *, ahead: bool =
         if ahead:
             return
         raise RequestUnknown(job_id, decision.request, [one.id for one in asked(view)])
-    proposal = view.known(request.proposal)
+    if problem := _misfit(view.known(request.proposal), decision):
+        raise DecisionInvalid(f"with its changes {problem}")
+
+
+def _misfit(proposal: Fact | None, decision: Decision) -> str:
+    """Say why what is proposed would be no fact with the changes; of one read as plain JSON its fields are known."""
     if isinstance(proposal, Proposal):
         try:
             refined(proposal.fact, [decision])
-        except FactInvalid as error:
-            raise DecisionInvalid(f"with its changes {error}") from error
+        except (FactInvalid, FactTooLarge) as error:
+            return str(error)
+    elif proposal is not None:
+        fields = proposal.content["fact"]  # type: ignore[attr-defined]
+        problems = [(name, "there is no such field") for name in decision.changes if name not in fields]
+        return str(FactInvalid(proposed_label(kind_of(proposal)), problems)) if problems else ""
+    return ""

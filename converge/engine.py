@@ -49,7 +49,8 @@ class Engine:
     replaces its conclusions. checkpoints: after how many cycles what they added is kept; "end": once, at the job's end;
     "manual": when `await job.checkpoint()` says so. What a job was given and what was captured is always kept at once.
     lease_seconds: how long another process must wait for a job whose holder, on another machine, has fallen silent.
-    redact: takes out of a text what is not to be kept, before what a call answered is used, and an event is recorded.
+    redact: takes out of a text what is not to be kept, before what a call answered is used, and an event is recorded;
+    text that is on its way is not passed on then.
     `async with engine` keeps the store open between jobs.
     """
 
@@ -69,7 +70,7 @@ class Engine:
         redact: Callable[[str], str] | None = None,
     ) -> None:
         _refuse_foreign(agents, store)
-        _refuse_unknown(checkpoints, lease_seconds)
+        _refuse_unknown(checkpoints, lease_seconds, redact)
         declared = [inputs] if isinstance(inputs, type) else inputs
         self.wiring = Wiring(map(as_agent, agents), declared, allow_disputes=allow_disputes)
         self.schedule = schedule_named(schedule)
@@ -228,9 +229,11 @@ class Engine:
 
         request: its id, or the first digits of it. changes: with "refine", the fields that differ from what is
         proposed. Return whether somebody is running the job now; if not, resume it to go on. Raises RequestUnknown,
-        RequestStale for one that is decided or has fallen, DecisionInvalid or JobUnknown.
+        RequestStale for one that is decided, refused or has fallen, DecisionInvalid, FactInvalid or JobUnknown.
         """
-        content = {"choice": choice, "by": by, "reason": reason, "changes": dict(changes or {})}
+        if not isinstance(request, str):
+            raise EngineInvalid("decide(request=...)", "the id of a request, as in outcome.asked[0].id", request)
+        content = {"choice": choice, "by": by, "reason": reason, "changes": changes or {}}
         async with self._running.opening:
             await self._running.is_kept(job_id)
             decision = await decision_on(self.store, job_id, request, self.wiring.kinds, content)
@@ -313,12 +316,14 @@ def _refuse_foreign(agents: object, store: object) -> None:
         raise EngineInvalid("Engine(store=...)", "a store, such as SQLiteStore('jobs.db')", store)
 
 
-def _refuse_unknown(checkpoints: object, lease_seconds: object) -> None:
+def _refuse_unknown(checkpoints: object, lease_seconds: object, redact: object) -> None:
     is_count = isinstance(checkpoints, int) and not isinstance(checkpoints, bool) and checkpoints > 0
     if not is_count and checkpoints not in ("end", "manual"):
         raise EngineInvalid("Engine(checkpoints=...)", 'a number of cycles above 0, "end" or "manual"', checkpoints)
     if not isinstance(lease_seconds, (int, float)) or not lease_seconds > 0:
         raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", lease_seconds)
+    if redact is not None and not callable(redact):
+        raise EngineInvalid("Engine(redact=...)", "a function of a text", redact)
 
 
 def _refuse_captures(captures: object) -> None:

@@ -96,7 +96,10 @@ def corroborated_by(agents: int, on: str | Iterable[str] = ()) -> Corroboration:
     what only looks similar. Raises GateInvalid.
     """
     count = _checked(corroborated_by, agents, _is_several, "a number of agents from 2")
-    return Corroboration(count, (on,) if isinstance(on, str) else tuple(on))
+    given: Any = on  # callers without a type checker exist
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    fields = _checked(corroborated_by, tuple(given) if several else (given,), _are_names, "in on= the names of fields")
+    return Corroboration(count, fields)
 
 
 def judged_by(agent: str) -> OpinionOf:
@@ -128,7 +131,7 @@ def _checked(step: Callable[..., object], given: T, fits: Callable[[object], boo
 
 
 def _is_share(value: object) -> bool:
-    return isinstance(value, (int, float)) and 0 <= value <= 1
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _is_several(value: object) -> bool:
@@ -137,6 +140,10 @@ def _is_several(value: object) -> bool:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != ""
+
+
+def _are_names(values: object) -> bool:
+    return isinstance(values, tuple) and all(map(_is_name, values))
 
 
 _STEPS = (Check, MinConfidence, Corroboration, OpinionOf, Human)

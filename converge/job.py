@@ -203,7 +203,9 @@ class Job:
         self._standing = Standing(machine.context.intent, machine.spending, machine.job.cycles)
         self._begun.set()
         captures = machine.job.captures
-        captures.keep, captures.hear = writer.record, self._overheard
+        captures.keep = writer.record
+        if captures.redact is None:  # no piece of a text shows what the next one makes of it
+            captures.hear = self._overheard
         captures.reserve = Purse(captures.ledger, writer.note).reserve
         async with anyio.create_task_group() as actors:
             actors.start_soon(writer.run)

@@ -4,7 +4,7 @@ An id is the kind's label and a digest of the canonical content. Nothing else ma
 no author, no arrival order.
 """
 
-__all__ = ["MAX_FACT_BYTES", "Kind", "Policy", "problems_of"]
+__all__ = ["MAX_FACT_BYTES", "Kind", "Policy", "named", "problems_of"]
 
 from collections.abc import Callable
 from functools import cached_property
@@ -75,7 +75,7 @@ class Kind:
             self._check_reads_back(fact, body)
         if self._serializer.loose:
             fact = self.load(from_json(body))
-        return fact, f"{self.label}:{blake2b(body, digest_size=16).hexdigest()}", body
+        return fact, named(self.label, body), body
 
     def load(self, content: object) -> Any:
         """Return the fact that decoded JSON describes. Raises FactInvalid naming each field that does not fit."""
@@ -165,6 +165,11 @@ class Kind:
             raise KindInvalid(self.label, 'policy "join" needs a key: facts of one key are joined')
         if not callable(getattr(self.cls, "join", None)):
             raise KindInvalid(self.label, 'policy "join" needs a method: def join(self, other): ...')
+
+
+def named(label: str, body: bytes) -> str:
+    """Return the id of the fact of a kind that has this canonical JSON."""
+    return f"{label}:{blake2b(body, digest_size=16).hexdigest()}"
 
 
 _LEAVE_OUT = "leave out aliases, computed fields, own serializers, secrets and validators that change valid values"

@@ -463,12 +463,13 @@ class Machine:
         if self._exhausted:
             return Stop(StopReason.BUDGET, self._exhausted)
         self._warnings.if_empty(self.wiring.inputs)
+        self._warnings.if_unjudged()
         return verdict(self.context, self.trace, self.progress.failing(required=True), self.invariants)
 
     def _is_known(self, stop: Stop) -> bool:
         """Whether the store says so already: resuming a job with nothing to do adds nothing to it."""
         last = self.trace[-1] if self.trace else None
-        same = isinstance(last, JobStopped) and last.text == str(stop)
+        same = isinstance(last, JobStopped) and last.text == self.trace.redacted(str(stop))
         return same and self._lengths() == self._kept and not self.progress.moved
 
     # --- checkpoints --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ A fact that passed rests on its proposal, on the verdict, and on what people dec
 and when it returns, it returns. Nobody is asked again for that.
 """
 
-__all__ = ["gate_of", "is_gate"]
+__all__ = ["gate_of", "is_gate", "judged_author", "wavering_steps"]
 
 import inspect
 from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 def gate_of(agent: Agent) -> Agent:
     """Return the agent that judges what an agent with a gate proposes."""
-    replaces = any(isinstance(step, Corroboration) or _looks_around(step) for step in agent.gate)
+    replaces = any(map(_wavers, agent.gate))
     kinds: list[type[Fact]] = [*agent.proposals, *_kinds_read(agent)]
     writes: list[type[Fact]] = [*agent.writes, Verdict, *([Request] if _asks(agent) else [])]
     return Agent(
@@ -47,6 +47,22 @@ def gate_of(agent: Agent) -> Agent:
 def is_gate(agent: Agent) -> bool:
     """Whether an agent judges what another one proposes."""
     return isinstance(agent.run, _Gate)
+
+
+def judged_author(agent: Agent) -> str:
+    """Return the name of the agent whose proposals a gate judges."""
+    assert isinstance(agent.run, _Gate)
+    return agent.run.author
+
+
+def wavering_steps(agent: Agent) -> tuple[Step, ...]:
+    """Return the steps by which a gate can change its mind."""
+    assert isinstance(agent.run, _Gate)
+    return tuple(filter(_wavers, agent.run.steps))
+
+
+def _wavers(step: Step) -> bool:
+    return isinstance(step, Corroboration) or _looks_around(step)
 
 
 def _looks_around(step: Step) -> bool:
@@ -73,10 +89,10 @@ class _Gate:
     """The behaviour of a gate, as a function of its view."""
 
     def __init__(self, agent: Agent, *, replaces: bool) -> None:
-        self._author, self._kinds, self._replaces = agent.name, agent.proposals, replaces
-        self._steps = [step for step in agent.gate if not isinstance(step, Human)]
+        self.author, self._kinds, self._replaces = agent.name, agent.proposals, replaces
+        self.steps = [step for step in agent.gate if not isinstance(step, Human)]
         self._people = [step for step in agent.gate if isinstance(step, Human)]
-        self._asks_opinion = any(isinstance(step, OpinionOf) for step in self._steps)
+        self._asks_opinion = any(isinstance(step, OpinionOf) for step in self.steps)
 
     def __call__(self, view: View) -> Iterator[Assertion]:
         alike = self._alike(view)
@@ -90,8 +106,8 @@ class _Gate:
         due = self._of_author(view.new(kind) for kind in self._kinds)
         spoken_of = self._spoken_of(view)
         if spoken_of and not self._replaces:
-            known = self._of_author(view.all(kind) for kind in self._kinds)
-            due += [one for one in known if one not in due and spoken_of & {id_of(one), *self._requests(one)}]
+            old = set(self._of_author(view.all(kind) for kind in self._kinds)).difference(due)
+            due += [one for one in sorted(old, key=id_of) if spoken_of & {id_of(one), *self._requests(one)}]
         return due
 
     def _spoken_of(self, view: View) -> set[str]:
@@ -99,7 +115,7 @@ class _Gate:
         return found | ({opinion.proposal for opinion in view.new(Opinion)} if self._asks_opinion else set())
 
     def _of_author(self, several: Iterable[tuple[Fact, ...]]) -> list[Proposal[Any]]:
-        return [one for facts in several for one in facts if isinstance(one, Proposal) and one.by == self._author]
+        return [one for facts in several for one in facts if isinstance(one, Proposal) and one.by == self.author]
 
     def _requests(self, proposal: Proposal[Any]) -> list[str]:
         return [id_of(Request(id_of(proposal), step.role)) for step in self._people]
@@ -111,12 +127,12 @@ class _Gate:
     ) -> Iterator[Assertion]:
         """Go on behind the steps that have `passed` it: what these said is evidence for whatever comes of it."""
         evidence = (proposal, *(fact for finding in passed for fact in finding.evidence))
-        if len(passed) == len(self._steps):
-            verdict = _passing(proposal, zip(self._steps, passed, strict=True))
+        if len(passed) == len(self.steps):
+            verdict = _passing(proposal, zip(self.steps, passed, strict=True))
             yield verdict.because(*evidence)
             yield from self._decided(view, proposal, verdict)
             return
-        step = self._steps[len(passed)]
+        step = self.steps[len(passed)]
         for finding in self._findings(step, view, proposal, alike):
             if finding.passed:
                 yield from self._judged(view, proposal, alike, (*passed, finding))
@@ -161,7 +177,7 @@ class _Gate:
         raise AssertionError(f"{step} is no step that can be computed")
 
     def _alike(self, view: View) -> dict[Step, Alike]:
-        steps = [step for step in self._steps if isinstance(step, Corroboration)]
+        steps = [step for step in self.steps if isinstance(step, Corroboration)]
         if not steps:
             return {}
         proposals = [one for kind in self._kinds for one in view.live(kind) if isinstance(one, Proposal)]

@@ -13,6 +13,7 @@ __all__ = [
     "Request",
     "SameAs",
     "Verdict",
+    "content_proposed",
     "proposed_by",
     "proposed_label",
     "refined",
@@ -25,10 +26,11 @@ from types import new_class
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import pydantic
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
+from converge.errors import FactInvalid
 from converge.fact import Fact, id_of, identified, kind_of
-from converge.kind import Kind
+from converge.kind import Kind, named
 
 F = TypeVar("F", bound=Fact)
 
@@ -122,17 +124,35 @@ def proposed_by(cls: type[Fact]) -> type[Fact] | None:
 
 
 def refined(fact: Fact, decisions: Iterable[Decision]) -> Fact:
-    """Return a fact with the changes that people decided on. Raises FactInvalid where it would not be one then."""
-    changes = {name: value for decision in decisions for name, value in decision.changes.items()}
-    if not changes:
+    """Return a fact with the changes that people decided on.
+
+    Raises FactInvalid where it would not be one then, or where two want different things, and FactTooLarge.
+    """
+    wanted: dict[str, Decision] = {}
+    for decision in decisions:
+        for name, value in decision.changes.items():
+            first = wanted.setdefault(name, decision)
+            if first.changes[name] != value:
+                problem = f"{first.by} wants {first.changes[name]!r:.80}, and {decision.by} wants {value!r:.80}"
+                raise FactInvalid(kind_of(fact).label, [(name, problem)])
+    if not wanted:
         return fact
-    content = from_json(identified(fact)[2])
-    return kind_of(fact).load({**content, **changes})  # type: ignore[no-any-return]
+    changes = {name: decision.changes[name] for name, decision in wanted.items()}
+    changed: Fact = kind_of(fact).load({**from_json(identified(fact)[2]), **changes})
+    return identified(changed)[0]
 
 
 def proposed_label(kind: Kind) -> str:
     """Return the label of the kind that a kind of proposals proposes."""
     return kind.label.removeprefix(_PROPOSALS)
+
+
+def content_proposed(proposal: str, content: Any) -> tuple[str, Any] | None:
+    """Return id and content of what a stored proposal proposes, given its own; None for what is no proposal."""
+    label = proposal.rpartition(":")[0]
+    if not label.startswith(_PROPOSALS) or not isinstance(content, dict) or "fact" not in content:
+        return None
+    return named(label.removeprefix(_PROPOSALS), to_json(content["fact"])), content["fact"]
 
 
 _PROPOSALS = "Proposal."

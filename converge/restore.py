@@ -19,7 +19,7 @@ from converge.capture import Captures, Question
 from converge.context import Context
 from converge.effect import Given, Range, Source
 from converge.errors import StoredFactInvalid
-from converge.fact import Fact, Invalidation, id_of, identified, kind_of
+from converge.fact import Fact, id_of, identified, kind_of
 from converge.intent import Budget, RootIntent, Spend
 from converge.kind import Kind
 from converge.ledger import Line
@@ -71,7 +71,7 @@ def given_to(stored: StoredJob, kinds: Mapping[str, Kind], plain: Snapshot | Non
 def _content(fact: Fact) -> Any:
     """Return the content of a fact that was read without its kind."""
     content = from_json(identified(fact)[2])
-    return content if isinstance(fact, Invalidation) else content["content"]
+    return content if kind_of(fact).label in BUILT_IN else content["content"]
 
 
 def _restored(stored: StoredJob, kinds: Mapping[str, Kind] | None, doubles: "list[_Double]") -> "_Restoring":

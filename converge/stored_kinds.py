@@ -7,16 +7,19 @@ __all__ = ["BUILT_IN", "STATED", "StoredKinds"]
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from types import new_class
 from typing import Any
 
+from pydantic_core import from_json
+
 from converge.errors import FactInvalid, FactTooLarge, KindInvalid, StoredFactInvalid
 from converge.fact import REVISED, Fact, Failure, Invalidation, Violation, identified, kind_of, remember
 from converge.intent import RootIntent
 from converge.kind import Kind
-from converge.proposal import Decision, Opinion, Request, SameAs, Verdict
+from converge.proposal import Decision, Opinion, Request, SameAs, Verdict, content_proposed
 
 STATED: tuple[type[Fact], ...] = (RootIntent, Failure, Violation)  # by the runtime
 # Facts about facts, and their fields that name one.
@@ -77,6 +80,17 @@ class StoredKinds:
         self._checked.add(kind.label)
 
     def _upgraded(self, fact_id: str, label: str, content: Any) -> Fact:
+        kind, today = self._today(fact_id, label, content)
+        try:
+            fact, found, _ = identified(kind.load(today))
+        except (FactInvalid, FactTooLarge, KindInvalid) as error:
+            reason = f"{kind.cls.__name__}.upgrade made of it what is no {kind.label}: {error}: mend it"
+            raise StoredFactInvalid(self.job_id, fact_id, reason) from error
+        self.labels[label], self.renamed[fact_id] = kind.label, found
+        return fact  # type: ignore[no-any-return]
+
+    def _today(self, fact_id: str, label: str, content: Any) -> tuple[Kind, Any]:
+        """Return the kind that a label of before has become, and what content of it is of that one."""
         name, version = _split(label)
         kind = max((kind for kind in self.by_label.values() if kind.name == name), key=_version, default=None)
         if kind is None:
@@ -88,17 +102,10 @@ class StoredKinds:
             reason = f"it is of version {version} and kind {name} here of version {kind.version}: {_HOW}"
             raise StoredFactInvalid(self.job_id, fact_id, reason)
         try:
-            today = kind.upgrade(content, version)
+            return kind, kind.upgrade(deepcopy(content), version)  # what it is given is its own
         except Exception as error:
             reason = f"{kind.cls.__name__}.upgrade raised {type(error).__name__}: {error}: mend it"
             raise StoredFactInvalid(self.job_id, fact_id, reason) from error
-        try:
-            fact, found, _ = identified(kind.load(today))
-        except (FactInvalid, FactTooLarge, KindInvalid) as error:
-            reason = f"{kind.cls.__name__}.upgrade made of it what is no {kind.label}: {error}: mend it"
-            raise StoredFactInvalid(self.job_id, fact_id, reason) from error
-        self.labels[label], self.renamed[fact_id] = kind.label, found
-        return fact  # type: ignore[no-any-return]
 
     def _unknown(self, name: str) -> str:
         near = get_close_matches(name, {kind.name for kind in self.by_label.values()} - BUILT_IN.keys(), n=1)
@@ -107,15 +114,41 @@ class StoredKinds:
 
     def _redirected(self, about: Fact, fact_id: str) -> Fact:
         """Return a fact about facts, such as a marker, with what those are now."""
-        names = {field: self._now(getattr(about, field)) for field in _NAMES[type(about)]}
+        today: dict[str, Any] = {field: self._now(getattr(about, field)) for field in _NAMES[type(about)]}
         if isinstance(about, Invalidation) and about.reason.startswith(REVISED):
-            names["reason"] = REVISED + self._now(about.reason.removeprefix(REVISED))
-        if all(getattr(about, field) == now for field, now in names.items()):
+            today["reason"] = REVISED + self._now(about.reason.removeprefix(REVISED))
+        if all(getattr(about, field) == now for field, now in today.items()):
             remember(about, fact_id)
             self._kept.add(fact_id)
             return about
-        moved, self.renamed[fact_id], _ = identified(dataclasses.replace(about, **names))
+        if isinstance(about, Decision):
+            today["changes"] = self._changes_today(about)
+        if isinstance(about, SameAs):
+            today["one"], today["other"] = sorted(today.values())
+        moved, self.renamed[fact_id], _ = identified(dataclasses.replace(about, **today))
         return moved
+
+    def _changes_today(self, decision: Decision) -> dict[str, Any]:
+        """Return the changes of a refinement as fields of the kind as it is now: what they make of what is proposed."""
+        request = self._contents.get(decision.request)
+        proposal = request["proposal"] if request else ""
+        found = content_proposed(proposal, self._contents.get(proposal))
+        if found is None or not decision.changes:
+            return decision.changes
+        fact_id, content = found
+        contents = content, {**content, **decision.changes}
+        try:
+            before, after = (self._content_today(fact_id, content) for content in contents)
+        except StoredFactInvalid:  # they have never fitted: the gate says so
+            return decision.changes
+        return {name: value for name, value in after.items() if before.get(name) != value} or after
+
+    def _content_today(self, fact_id: str, content: Any) -> dict[str, Any]:
+        kind, today = self._today(fact_id, fact_id[:_COLON], content)
+        try:
+            return from_json(identified(kind.load(today))[2])  # type: ignore[no-any-return]
+        except (FactInvalid, FactTooLarge, KindInvalid) as error:
+            raise StoredFactInvalid(self.job_id, fact_id, str(error)) from error
 
     def _now(self, fact_id: str) -> str:
         """Return the id that a fact has now, even where it stands in a later row."""
@@ -127,7 +160,9 @@ class StoredKinds:
 
     @cached_property
     def _contents(self) -> Mapping[str, Any]:
-        return self._find_contents()
+        """The content of every stored fact, and of what is only proposed, by id."""
+        stored = self._find_contents()
+        return {**dict(filter(None, map(content_proposed, stored, stored.values()))), **stored}
 
 
 _COLON = -33  # where an id's digest of 32 digits is parted from the kind's label

@@ -157,8 +157,11 @@ Event = (
 _TYPES: dict[str, Any] = {cls.__name__: cls for cls in get_args(Event)}
 
 
+_SAID = frozenset({"objective", "text"})  # fields in anybody's words; names, ids and digests are looked up again
+
+
 class Trace(Sequence[Event]):
-    """The events of a job in order. Only the merge actor records. `redact` is applied to every text of an event."""
+    """The events of a job in order. Only the merge actor records. `redact` is applied to what they say in words."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -166,9 +169,13 @@ class Trace(Sequence[Event]):
 
     def record(self, event: type[Any], *values: Any) -> None:
         """Append an event, giving it the next sequence number."""
-        if self.redact is not None:
-            values = tuple(self.redact(value) if isinstance(value, str) else value for value in values)
-        self._events.append(event(len(self._events) + 1, *values))
+        fields = zip(event._fields[1:], values, strict=False)
+        kept = (self.redacted(value) if name in _SAID else value for name, value in fields)
+        self._events.append(event(len(self._events) + 1, *kept))
+
+    def redacted(self, text: str) -> str:
+        """Return a text as it is kept."""
+        return text if self.redact is None else self.redact(text)
 
     def restore(self, event: Event) -> None:
         """Append an event that a snapshot holds."""

@@ -2,18 +2,21 @@
 
 __all__ = ["Warnings"]
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 
 from converge.agent import Agent
 from converge.context import Context
 from converge.effect import Effect, Emission
-from converge.fact import REVISED, Invalidation, kind_of
+from converge.fact import REVISED, Fact, Invalidation, id_of, kind_of
 from converge.proof import path_between
+from converge.proposal import Proposal, Verdict, proposed_by
 from converge.trace import Trace, Warned
 
 _UNCITED = "was given several facts and cited none: what it emits rests on all of them"
 _UNSTABLE = "is unstable: "
 _SELF_DEFEATING = "invalidates what its own reason rests on, so both may end as disputed: "
+
+_UNJUDGED = "proposes what nobody has judged, such as "
 
 
 class Warnings:
@@ -74,9 +77,23 @@ class Warnings:
             if log is None or not log.rounds:
                 self._say("", f"no fact of kind {label} was given and no agent writes it")
 
+    def if_unjudged(self) -> None:
+        """Name those whose proposals have no verdict, since whoever is to give an opinion of them gives none."""
+        judged = {fact.proposal for fact in self._live(Verdict) if isinstance(fact, Verdict)}
+        kinds = [log.kind.cls for _, log in sorted(self._context.kinds.items())]
+        for kind in filter(proposed_by, kinds):
+            for fact in self._live(kind):
+                if isinstance(fact, Proposal) and id_of(fact) not in judged:
+                    self._say(fact.by, _UNJUDGED, f"{fact!r:.200}")
+
     def if_unpriced(self, what: str) -> None:
         """Name what costs something that nobody can add up."""
         self._say("", f"the price of {what} is not known: what it cost is not in the money spent")
+
+    def _live(self, kind: type[Fact]) -> Iterator[Fact]:
+        log, upto = self._context.kinds.get(kind_of(kind).label), self._context.highest
+        facts = log.between(-1, upto) if log else ()
+        return (fact for fact in facts if self._context.is_live(self._context.position[id_of(fact)], upto))
 
     def _were_read(self, ids: Iterable[str], ran: int, again: Container[int]) -> bool:
         places = (self._context.position.get(fact_id, -1) for fact_id in ids)
@@ -106,7 +123,7 @@ class Warnings:
             self._trace.record(Warned, agent, start + rest)
 
 
-_STARTS = (_UNCITED, _UNSTABLE, _SELF_DEFEATING)
+_STARTS = (_UNCITED, _UNSTABLE, _SELF_DEFEATING, _UNJUDGED)
 
 
 def _is_revision(fact: object) -> bool:

@@ -12,7 +12,7 @@ from converge.flow import Flow
 from converge.gate import OpinionOf
 from converge.intent import RootIntent
 from converge.kind import Kind
-from converge.promotion import gate_of, is_gate
+from converge.promotion import gate_of, is_gate, judged_author, wavering_steps
 from converge.proposal import ANSWERING, SAID_ABOUT, Decision, Opinion, proposed_by
 
 STATED = (RootIntent, Invalidation, Failure, Violation)  # kinds that need no agent to write them
@@ -82,12 +82,14 @@ class Wiring:
         """Only gates and validators read what is proposed: nobody concludes from what is not believed yet."""
         for agent in self.agents:
             read = [kind for kind in map(kind_read, agent.reads) if proposed_by(kind) is not None]
-            leaked = [kind for kind in agent.writes if kind not in ANSWERING] + [*agent.invalidates]
+            leaked = [("writes", kind) for kind in agent.writes if kind not in ANSWERING]
+            leaked += [("invalidates", kind) for kind in agent.invalidates]
             if read and leaked and not is_gate(agent):
                 kinds = kind_of(read[0]).label, kind_of(proposed_by(read[0])).label  # type: ignore[arg-type]
+                (verb, kind), *_ = leaked
                 raise WiringInvalid(
-                    f"agent {agent.name} reads {kinds[0]} and writes {kind_of(leaked[0]).label}: what is only proposed "
-                    f"may be judged and nothing else; read {kinds[1]}, which is what passed, or write Opinion or SameAs"
+                    f"agent {agent.name} reads {kinds[0]} and {verb} {kind_of(kind).label}: what is only proposed may "
+                    f"be judged and nothing else; read {kinds[1]}, which is what passed, or write Opinion or SameAs"
                 )
 
     def _refuse_missing_judges(self) -> None:
@@ -133,10 +135,11 @@ class Wiring:
     def _describe(self, circle: Sequence[int]) -> str:
         """Say how the conclusions of an agent that replaces come back to it."""
         first = self.agents[circle[0]]
-        said = [self._handed(one, other) for one, other in zip(circle, [*circle[1:], circle[0]], strict=True)]
+        pairs = zip(circle, [*circle[1:], circle[0]], strict=True)
+        way = "; ".join(self._handed(one, other) for one, other in pairs)
         return (
-            f"agent {first.name} {_why_replacing(first)} and depends on its own conclusions ({'; '.join(said)}), so "
-            "what it reads could change for ever: break the circle, for instance by writing another kind, or accept "
+            f"{_called(first, 'agent ')} {_why_replacing(first)} and depends on its own conclusions ({way}), "
+            "so what it reads could change for ever: break the circle, for instance by writing another kind, or accept "
             "that facts may end as disputed with Engine(allow_disputes=True)"
         )
 
@@ -144,11 +147,11 @@ class Wiring:
         """Say what one agent does that another waits for."""
         touched, way = self.flow.handed(one, other)
         steps = ", ".join([self._does(one, touched), *(f"from which {self._does(*step)}" for step in way)])
-        return f"{steps}, which {self.agents[other].name} reads"
+        return f"{steps}, which {_called(self.agents[other])} reads"
 
     def _does(self, number: int, touched: str) -> str:
         verb = "invalidates" if touched.startswith("!") or touched == _MARKER else "writes"
-        return f"{self.agents[number].name} {verb} {touched.removeprefix('!')}"
+        return f"{_called(self.agents[number])} {verb} {touched.removeprefix('!')}"
 
 
 _MARKER = kind_of(Invalidation).label
@@ -186,7 +189,14 @@ def _as_replacing_as_can_be(agents: Sequence[Agent]) -> tuple[Sequence[Agent], F
         open_ -= on_circle
 
 
+def _called(agent: Agent, sort: str = "") -> str:
+    """Return what an agent is called in a sentence: nobody has written an agent named "x.gate"."""
+    return f"the gate of {sort}{judged_author(agent)}" if is_gate(agent) else f"{sort}{agent.name}"
+
+
 def _why_replacing(agent: Agent) -> str:
+    if is_gate(agent):
+        return f"can change its mind ({', '.join(map(str, wavering_steps(agent)))})"
     if agent.settled:
         return 'is declared when="settled"'
     return "replaces its conclusions" if agent.replaces else "reads liveness"

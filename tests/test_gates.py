@@ -203,8 +203,8 @@ def reader(writes: Any = (), **options: Any) -> Any:
         ({"reads": Live(Proposal[Risk]), "writes": Note}, "reads Proposal.Risk and writes Note"),
         ({"reads": [Signal, Proposal[Risk]], "writes": Note}, "reads Proposal.Risk and writes Note"),
         ({"writes": Note, "gate": human()}, "reads Proposal.Risk and writes Note"),
-        ({"invalidates": Risk}, "reads Proposal.Risk and"),
-        ({"invalidates": Proposal[Risk]}, "reads Proposal.Risk and"),
+        ({"invalidates": Risk}, "reads Proposal.Risk and invalidates Risk"),
+        ({"invalidates": Proposal[Risk]}, "reads Proposal.Risk and invalidates Proposal.Risk"),
     ],
 )
 def test_who_reads_what_is_only_proposed_may_judge_it_and_nothing_else(options: Any, named: str):
@@ -299,6 +299,23 @@ async def test_a_refusal_rests_on_what_earlier_steps_relied_on_too():
 
 
 @pytest.mark.asyncio
+async def test_a_job_that_ends_with_proposals_that_nobody_has_judged_says_so():
+    """Once, and only of those that hold."""
+
+    @agent(reads=Proposal[Risk], writes=Opinion)
+    def silent(view: View):
+        return None
+
+    engine = Engine([proposer(judged_by("silent")), silent, proposer(min_confidence(0.5), "other")])
+    outcome = await engine.run("find the risks", FIRE, job_id="one")
+    [warning] = outcome.warnings
+    assert warning.startswith("agent analyst proposes what nobody has judged, such as Proposal[Risk](fact=Risk(")
+    assert (await engine.resume("one", Signal("flood"))).warnings == outcome.warnings
+    gone = await Engine([proposer(judged_by("silent")), silent]).run("find", [FIRE, FIRE.invalidate("no")])
+    assert not any("judged" in warning for warning in gone.warnings)
+
+
+@pytest.mark.asyncio
 async def test_nobody_speaks_for_another():
     @agent(reads=Proposal[Risk], writes=Opinion)
     def fan(view: View):
@@ -313,6 +330,48 @@ async def test_nobody_speaks_for_another():
 def test_a_gate_that_asks_for_the_opinion_of_nobody_is_refused():
     sentence = refused(proposer(judged_by("sceptic")), speaker("critic"))
     assert "judged_by('sceptic'), and no agent of that name writes Opinion: those that do are critic" in sentence
+
+
+# --- circles ---------------------------------------------------------------------------------------------------------
+
+
+@agent(reads=Risk, writes=Signal)
+def look_closer(view: View):
+    for risk in view.new(Risk):
+        if not risk.name.endswith("!"):
+            yield Signal(f"{risk.name}!").because(risk)
+
+
+def unless_banned(risk: Risk, view: View) -> bool:
+    return view.absent(Ban, risk.name)
+
+
+@pytest.mark.parametrize(
+    ("gate", "step"),
+    [(corroborated_by(2), "corroborated_by(2)"), (unless_banned, "unless_banned")],
+)
+def test_a_gate_that_can_change_its_mind_is_refused_on_a_circle(gate: Any, step: str):
+    """It is named by its author and that step: nobody has written an agent "analyst.gate"."""
+    sentence = refused(proposer(gate, reads=[Signal, Ban]), look_closer)
+    assert sentence.startswith(
+        f"the gate of agent analyst can change its mind ({step}) and depends on its own conclusions (the gate of "
+        "analyst writes Risk, from which look_closer writes Signal, "
+    )
+    assert "which the gate of analyst reads), so what it reads could change for ever: break the circle" in sentence
+    assert "analyst.gate" not in sentence
+
+
+@pytest.mark.asyncio
+async def test_a_gate_that_looks_at_the_fact_alone_may_lie_on_a_circle():
+    outcome = await ran(proposer(min_confidence(0.5)), look_closer)
+    assert (outcome.converged, risks(outcome)) == (True, {"fire", "fire!"})
+
+
+@pytest.mark.asyncio
+async def test_so_may_any_gate_where_disputes_are_allowed():
+    gates = [proposer(corroborated_by(2), name) for name in ("one", "two")]
+    outcome = await ran(*gates, look_closer, allow_disputes=True)
+    assert (outcome.converged, risks(outcome)) == (True, {"fire", "fire!"})
 
 
 # --- declarations ----------------------------------------------------------------------------------------------------
@@ -368,6 +427,12 @@ def test_a_gate_that_cannot_work_is_refused_where_it_is_declared(gate: Any, sent
         (lambda: min_confidence(1.5), "min_confidence takes a number from 0 to 1, not 1.5"),
         (lambda: min_confidence(float("nan")), "min_confidence takes a number from 0 to 1, not nan"),
         (lambda: min_confidence(much), "min_confidence takes a number from 0 to 1, not 'much'"),
+        (lambda: min_confidence(True), "min_confidence takes a number from 0 to 1, not True"),
+        (lambda: corroborated_by(2, on=five), "corroborated_by takes in on= the names of fields, not (5,)"),
+        (
+            lambda: corroborated_by(2, on=["name", five]),
+            "corroborated_by takes in on= the names of fields, not ('name', 5)",
+        ),
         (lambda: corroborated_by(1), "corroborated_by takes a number of agents from 2, not 1"),
         (lambda: judged_by(""), "judged_by takes the name of an agent, not ''"),
         (lambda: human(five), "human takes the role of who is asked, not 5"),

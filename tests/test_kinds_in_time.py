@@ -5,13 +5,36 @@ What is random here is a job of tests/jobs.py, whose kinds are then of version 2
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_core import from_json
 
-from converge import Agent, Budget, Engine, Fact, Invalidation, Live, Outcome, RootIntent, View, agent
+from converge import (
+    Agent,
+    Budget,
+    Decision,
+    Engine,
+    Fact,
+    Invalidation,
+    Live,
+    Opinion,
+    Outcome,
+    Proposal,
+    RootIntent,
+    SameAs,
+    Verdict,
+    View,
+    agent,
+    corroborated_by,
+    human,
+    judged_by,
+    same_as,
+)
 from converge.chain import JobHeader
 from converge.context import Context
 from converge.effect import Given, Range, Source
@@ -21,6 +44,7 @@ from converge.intent import Budget as Bounds
 from converge.intent import Spend
 from converge.liveness import LIVE
 from converge.ports import StoredJob
+from converge.proposal import content_proposed
 from converge.restore import restore
 from converge.snapshot import Cycle, Snapshot
 from converge.stores import SQLiteStore
@@ -29,6 +53,7 @@ from converge.trace import Activated, Trace
 from converge.wiring import Wiring
 from tests import jobs
 from tests.jobs import EVERY, MORE, SHAPES, Play, agents_of, digests, go_on, plans, play, premises, wirable
+from tests.timing import JOBS
 
 LAW = "a law"
 MADE: Any = type(Fact)  # makes a kind as a class statement does
@@ -758,3 +783,146 @@ def test_every_conclusion_rests_on_what_its_evidence_has_become(plan, facts):
         min(then.rounds[old] for old in range(len(place)) if place[old] == new) for new in dict.fromkeys(place)
     ]
     assert {now.label(new, now.highest) for new in range(len(now.facts))} == {LIVE}
+
+
+# --- what is proposed, and what is said about it ---------------------------------------------------------------------
+
+
+class OldRisk(Fact, name="Risk", key="name"):
+    name: str
+    level: int
+
+
+class Risk(Fact, version=2, key="title"):
+    """Called otherwise in all its fields."""
+
+    title: str
+    severity: float
+
+    @classmethod
+    def upgrade(cls, content: dict[str, Any], version: int) -> dict[str, Any]:
+        content["title"], content["severity"] = content.pop("name"), content.pop("level") / 10
+        return content
+
+
+def made(kind: Any, name: str, level: int) -> Any:
+    return OldRisk(name, level) if kind is OldRisk else Risk(name, level / 10)
+
+
+def assessors(kind: Any) -> list[Agent]:
+    """Return two agents that suggest, what they suggest to be agreed upon, judged, and decided by people."""
+
+    @agent(reads=Note, writes=kind, gate=[corroborated_by(2), judged_by("sceptic"), human("lead")])
+    def one(view: View):
+        for note in view.new(Note):
+            yield made(kind, note.text, 10).propose(0.5).because(note)
+
+    @agent(reads=Note, writes=kind, gate=human("counsel"))
+    def other(view: View):
+        for note in view.new(Note):
+            yield made(kind, note.text.upper(), 20).propose(0.7).because(note)
+
+    @agent(reads=Proposal[kind], writes=Opinion)
+    def sceptic(view: View):
+        for proposal in view.new(Proposal[kind]):
+            yield Opinion(id_of(proposal), "sceptic", True, "fine").because(proposal)
+
+    return [one, other, sceptic]
+
+
+def same(kind: Any) -> SameAs:
+    return same_as(made(kind, "fire", 10), made(kind, "FIRE", 20))
+
+
+async def assessed(path: Path, *late: Fact) -> tuple[Outcome, dict[str, str]]:
+    """Run a job with the kinds of before up to what people are asked, and return that."""
+    engine = engine_of(path, assessors(OldRisk))
+    outcome = await engine.run(LAW, [Note("fire"), *late], job_id="one")
+    return outcome, {asked.role: asked.id for asked in outcome.asked}
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["said before it is proposed", "said after"])
+@pytest.mark.asyncio
+async def test_what_is_proposed_comes_forward_with_all_that_is_said_about_it(tmp_path: Path, late: bool):
+    """What is the same is the same still, requests have the ids that they would have had, and nobody runs again."""
+    await assessed(tmp_path / "jobs.db", *(() if late else (same(OldRisk),)))
+    if late:
+        await engine_of(tmp_path / "jobs.db", assessors(OldRisk)).resume("one", same(OldRisk))
+    outcome = await engine_of(tmp_path / "jobs.db", assessors(Risk)).resume("one")
+    scratch = await Engine(assessors(Risk)).run(LAW, [Note("fire"), same(Risk)])
+    assert (outcome.live_digest, outcome.asked) == (scratch.live_digest, scratch.asked)
+    assert len(outcome.asked) == 2
+    assert activated(outcome, "one", "other") == {"one": 1, "other": 1}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["resumed", "begun again"])
+@pytest.mark.asyncio
+async def test_what_people_decided_comes_forward_whatever_their_changes_are_called_now(tmp_path: Path, again: bool):
+    """A refinement is of the fields that were shown; `upgrade` says what it comes to."""
+    _, asked = await assessed(tmp_path / "jobs.db", same(OldRisk))
+    before = engine_of(tmp_path / "jobs.db", assessors(OldRisk))
+    await before.decide("one", asked["lead"], "refine", by="ann", changes={"level": 30})
+    await before.decide("one", asked["counsel"], "reject", by="bob", reason="no")
+    await before.resume("one")
+    engine = engine_of(tmp_path / "jobs.db", assessors(Risk))
+    outcome = await (engine.restart("one") if again else engine.resume("one"))
+    assert outcome.converged, str(outcome.stop)
+    assert outcome.context.live(Risk) == (Risk("fire", 3.0),)
+    [refined] = [decision for decision in outcome.context.live(Decision) if decision.by == "ann"]
+    assert refined.changes == {"severity": 3.0}
+    assert [verdict.reason for verdict in outcome.context.live(Verdict) if not verdict.passed] == ["bob rejects it: no"]
+
+
+@pytest.mark.asyncio
+async def test_who_was_asked_before_may_be_asked_still_and_answers_in_the_words_of_today(tmp_path: Path):
+    _, before = await assessed(tmp_path / "jobs.db", same(OldRisk))
+    engine = engine_of(tmp_path / "jobs.db", assessors(Risk))
+    asked = {one.role: one.id for one in (await engine.resume("one")).asked}
+    assert set(asked.values()).isdisjoint(before.values())
+    await engine.decide("one", asked["counsel"], "refine", by="ann", changes={"severity": 9.5})
+    assert (await engine.resume("one")).context.live(Risk) == (Risk("FIRE", 9.5),)
+
+
+@pytest.mark.asyncio
+async def test_a_decision_that_waits_to_be_merged_comes_forward_too(tmp_path: Path):
+    """An approval; what a refinement changes is only known by the rows."""
+    _, asked = await assessed(tmp_path / "jobs.db", same(OldRisk))
+    await engine_of(tmp_path / "jobs.db", assessors(OldRisk)).decide("one", asked["lead"], "approve", by="ann")
+    outcome = await engine_of(tmp_path / "jobs.db", assessors(Risk)).resume("one")
+    assert outcome.context.live(Risk) == (Risk("fire", 1.0),)
+
+
+def activated(outcome: Outcome, *names: str) -> dict[str, int]:
+    return {name: sum(one == name for one, _ in ran(outcome)) for name in names}
+
+
+class Odd(Fact):
+    """Content that can be written in several ways."""
+
+    text: str
+    share: float
+    whole: int
+    words: set[str]
+    by_name: dict[str, float]
+    when: datetime | None = None
+
+
+@given(
+    st.builds(
+        Odd,
+        st.text(st.characters(exclude_categories=["Cs"])),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.integers(),
+        st.sets(st.text("abé", max_size=3)),
+        st.dictionaries(st.text("ab", max_size=3), st.floats(allow_nan=False, allow_infinity=False)),
+        st.datetimes(timezones=st.just(UTC)) | st.none(),
+    )
+)
+@settings(max_examples=JOBS)
+def test_what_is_proposed_is_found_in_its_stored_proposal_under_the_id_that_it_has_as_a_fact(odd):
+    """By that, what is said to be the same is found."""
+    _, proposal, body = identified(Proposal[Odd](fact=odd, by="one", confidence=0.5))
+    found = content_proposed(proposal, from_json(body))
+    assert found is not None
+    assert found[0] == id_of(odd)
+    assert kind_of(Odd).load(found[1]) == odd

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic_core import from_json
 
 from converge.deciding import asked, check_decision, refusals
-from converge.errors import RequestStale, RequestUnknown
+from converge.errors import DecisionInvalid, RequestStale, RequestUnknown
 from converge.fact import Fact, id_of, kind_of
 from converge.kind import Kind
 from converge.lease import is_gone
 from converge.letter import written
-from converge.ports import Store
+from converge.ports import Letter, Store
 from converge.proposal import Decision, Request
 from converge.restore import restore
 from converge.view import UNRESTRICTED, View
@@ -32,8 +32,13 @@ async def decision_on(
     found = _found(view, job_id, request)
     decision: Decision = kind_of(Decision).load({"request": id_of(found), **content})
     _refuse_stale(view, job_id, found)
+    if view.knows(id_of(decision)):  # and is not live, or the request would be decided
+        raise DecisionInvalid(
+            f"{decision.by} has decided so before, in the same words, and that does not hold any more: "
+            "say in reason= why it does now"
+        )
     for letter in await store.letters(job_id, snapshot.letter):
-        _refuse_if_posted(letter.body, job_id, id_of(found))
+        _refuse_if_posted(letter, job_id, id_of(found))
     check_decision(view, decision, job_id)
     return decision
 
@@ -46,12 +51,14 @@ async def post(store: Store, job_id: str, at: float, facts: Iterable[Fact]) -> b
 
 
 def _found(view: View, job_id: str, request: str) -> Request:
-    requests = {id_of(one): one for one in view.all(Request)}
-    fitting = [one for name, one in requests.items() if request in (name, name.rpartition(":")[2])]
-    if not fitting and len(request.rpartition(":")[2]) >= _LEAST:
-        digits = request.rpartition(":")[2]
-        fitting = [one for name, one in requests.items() if name.rpartition(":")[2].startswith(digits)]
-    if len(fitting) != 1:
+    digits = request.rpartition(":")[2]
+    requests = {id_of(one).rpartition(":")[2]: one for one in view.all(Request)}
+    if digits in requests:
+        return requests[digits]
+    fitting = [one for name, one in requests.items() if name.startswith(digits) and len(digits) >= _LEAST]
+    if len(fitting) > 1:
+        raise DecisionInvalid(f"{request!r} may be {' or '.join(map(id_of, fitting))}: name one of them")
+    if not fitting:
         raise RequestUnknown(job_id, request, [one.id for one in asked(view)])
     return fitting[0]
 
@@ -69,10 +76,20 @@ def _refuse_stale(view: View, job_id: str, request: Request) -> None:
         raise RequestStale(job_id, name, f"what it is about is refused: {refusal.reason}")
 
 
-def _refuse_if_posted(body: str, job_id: str, request: str) -> None:
+def _refuse_if_posted(letter: Letter, job_id: str, request: str) -> None:
     """Refuse a second decision while the first one waits to be merged."""
-    label = kind_of(Decision).label
-    for fact_id, content in from_json(body)["facts"]:
-        if fact_id.startswith(f"{label}:") and content["request"] == request:
+    for content in _decisions(letter):
+        if content["request"] == request:
             reason = f"{content['by']} has decided ({content['choice']}), which is merged when the job next goes on"
             raise RequestStale(job_id, request, reason)
+
+
+def _decisions(letter: Letter) -> list[Any]:
+    """Return the content of each decision in a letter; of one that is none of ours, which no job can take, nothing."""
+    label = kind_of(Decision).label
+    try:
+        facts = from_json(letter.body)["facts"]
+        found = [content for fact_id, content in facts if fact_id.startswith(f"{label}:")]
+        return [content for content in found if content.keys() >= {"request", "by", "choice"}]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return []
