@@ -1,6 +1,6 @@
 """An agent's declaration: what it reads, writes and invalidates, when it runs, and its function."""
 
-__all__ = ["Agent", "Live", "Retry", "agent", "as_agent", "kind_read"]
+__all__ = ["Agent", "Live", "Retry", "agent", "as_agent", "gate_steps", "kind_read", "kinds_listed"]
 
 import dataclasses
 import inspect
@@ -205,9 +205,9 @@ def agent(
         return Agent(
             name=name or str(getattr(run, "__name__", type(run).__name__)),
             run=run,
-            reads=_listed(reads),
-            writes=_listed(writes),
-            invalidates=_listed(invalidates),
+            reads=kinds_listed(reads),
+            writes=kinds_listed(writes),
+            invalidates=kinds_listed(invalidates),
             when=when,
             required=required,
             timeout=timeout,
@@ -216,7 +216,7 @@ def agent(
             version=version,
             accepts=accepts,
             replaces=replaces,
-            gate=_steps(name or str(getattr(run, "__name__", type(run).__name__)), gate),
+            gate=gate_steps(name or str(getattr(run, "__name__", type(run).__name__)), gate),
             budget=budget,
         )
 
@@ -243,7 +243,8 @@ def as_agent(given: object) -> Agent:
 _OPTIONS = tuple(field.name for field in dataclasses.fields(Agent) if field.name != "run")
 
 
-def _listed(kinds: Kinds) -> tuple[Any, ...]:
+def kinds_listed(kinds: Kinds) -> tuple[Any, ...]:
+    """Return what `reads=`, `writes=` or `invalidates=` names: one kind, or several."""
     several = isinstance(kinds, Iterable) and not isinstance(kinds, (type, str))
     return tuple(kinds) if several else (kinds,)  # type: ignore[arg-type]
 
@@ -258,7 +259,8 @@ def _takes_a_view(run: Callable[..., Any]) -> bool:
     return True
 
 
-def _steps(name: str, gate: Gate) -> Steps:
+def gate_steps(name: str, gate: Gate) -> Steps:
+    """Return the steps of an agent's gate. Raises AgentInvalid."""
     try:
         return steps_of(gate)
     except GateInvalid as error:

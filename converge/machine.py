@@ -355,8 +355,7 @@ class Machine:
         newest = self.context.highest
         for done in landed:
             self.progress.release(done.activation.number)
-        for done in landed:
-            self._tell_captures(done)
+        self._tell_captures(landed)
         merged: list[Done] = []
         before = len(self.context.facts), len(self.context.supports)
         growth = merge(self.context, self._affordable(landed, merged, newest))
@@ -419,12 +418,12 @@ class Machine:
             self._exhausted = self._exhausted if self._exhausted[:1] not in ((), ("rounds",)) else done.error.detail
             self.progress.wake_one(done.activation.number, done.activation.view.round)
 
-    def _tell_captures(self, done: Done) -> None:
-        agent, captures = done.activation.agent.name, self.job.captures
-        for question in captures.take_untold(agent):
-            _, version, *rest = question
-            note = captures.note(question)
-            self.trace.record(Captured, agent, done.activation.view.round, version, *rest, note)
+    def _tell_captures(self, landed: list[Done]) -> None:
+        captures = self.job.captures
+        for done in landed:
+            for question in captures.take_untold(done.activation.agent.name):
+                agent, *rest = question
+                self.trace.record(Captured, agent, done.activation.view.round, *rest, captures.note(question))
         for what in sorted(self.ledger.unpriced):
             self._warnings.if_unpriced(what)
 

@@ -20,7 +20,6 @@ from converge.proposal import SAID_ABOUT
 from converge.wiring import STATED, Wiring
 
 _FAILURE = kind_of(Failure).label
-_ABOUT = frozenset(kind_of(cls).label for cls in SAID_ABOUT)  # what a gate says of proposals is for people to read
 _STATED = frozenset(kind_of(cls).label for cls in STATED)
 
 
@@ -103,7 +102,8 @@ class Plan:
             kinds,
             strata=tuple(tuple(agent.name for agent in members) for members in _by_stratum(agents)),
             inputs=wiring.inputs,
-            unread=tuple(kind.label for kind in kinds if kind.writers and kind.unread and kind.label not in _ABOUT),
+            # What is said about proposals is for people to read.
+            unread=tuple(kind.label for kind in kinds if kind.writers and kind.unread and kind.label not in SAID_ABOUT),
             circles=tuple(_circles(wiring)),
         )
 

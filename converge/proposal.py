@@ -109,7 +109,7 @@ class SameAs(Fact, name="converge.SameAs", policy="many"):
 
 
 ANSWERING = (Opinion, SameAs)  # all that who reads proposals may write
-SAID_ABOUT = (Verdict, Request, Decision, Opinion, SameAs)
+SAID_ABOUT = frozenset(kind_of(cls).label for cls in (Verdict, Request, Decision, Opinion, SameAs))
 
 
 def same_as(one: Fact, other: Fact) -> SameAs:

@@ -169,9 +169,10 @@ class Trace(Sequence[Event]):
 
     def record(self, event: type[Any], *values: Any) -> None:
         """Append an event, giving it the next sequence number."""
-        fields = zip(event._fields[1:], values, strict=False)
-        kept = (self.redacted(value) if name in _SAID else value for name, value in fields)
-        self._events.append(event(len(self._events) + 1, *kept))
+        if self.redact is not None:
+            fields = zip(event._fields[1:], values, strict=False)
+            values = tuple(self.redact(value) if name in _SAID else value for name, value in fields)
+        self._events.append(event(len(self._events) + 1, *values))
 
     def redacted(self, text: str) -> str:
         """Return a text as it is kept."""

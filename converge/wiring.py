@@ -36,7 +36,7 @@ class Wiring:
         self.kinds: Mapping[str, Kind] = self._collect_kinds(inputs or ())
         self.written = frozenset(label for agent in self.agents for label in agent.written)
         read = {label for agent in self.agents for label in agent.reader.reads or ()}
-        self.inputs = tuple(sorted(read - self.written - {kind_of(cls).label for cls in (*STATED, *SAID_ABOUT)}))
+        self.inputs = tuple(sorted(read - self.written - {kind_of(cls).label for cls in STATED} - SAID_ABOUT))
         if inputs is not None:
             self._refuse_undeclared_inputs({kind_of(cls).label for cls in inputs})
         self.agents, self.flow = _as_replacing_as_can_be(self.agents)
@@ -164,7 +164,7 @@ def _why_not_stated(kind: type[Fact]) -> str:
         return f"and a proposal is made of what an agent with a gate emits: write {label} and declare gate="
     if kind is Decision:
         return "and only people decide: give it to the job with engine.decide(...)"
-    return "and only gates state that" if kind in SAID_ABOUT and kind not in ANSWERING else ""
+    return "and only gates state that" if kind_of(kind).label in SAID_ABOUT and kind not in ANSWERING else ""
 
 
 def _with_gates(agents: Iterable[Agent]) -> tuple[Agent, ...]:

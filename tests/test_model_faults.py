@@ -29,7 +29,7 @@ from converge_agents.errors import (
     ServerUnreachable,
 )
 from converge_agents.schema import AnswerForm
-from tests.servers import Server, Verdict, llmock, saying
+from tests.servers import Server, Verdict, saying
 
 HELLO = [{"role": "user", "content": "hello"}]
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
@@ -44,18 +44,6 @@ class Colour(Fact):
 
 
 FORM = AnswerForm([Colour])
-
-
-@pytest.fixture(scope="module")
-def failing():
-    with llmock() as server:
-        yield server
-
-
-@pytest.fixture
-def server(failing):
-    failing.reset()
-    return failing
 
 
 def hearing(text, attempt):

@@ -15,18 +15,6 @@ HELLO = [{"role": "user", "content": "hello"}]
 pytestmark = pytest.mark.slow  # each failure is waited out in real seconds
 
 
-@pytest.fixture(scope="module")
-def failing():
-    with llmock() as server:
-        yield server
-
-
-@pytest.fixture
-def server(failing):
-    failing.reset()
-    return failing
-
-
 def hearing(text, attempt):
     """Take a piece of a stream."""
 

@@ -20,7 +20,7 @@ from converge_agents.prompt import Prompted
 from converge_agents.schema import AnswerForm
 from converge_agents.tool import Tool
 
-_SAYS_WHY = (
+_TOLD = (
     "model",
     "rung",
     "finish_reason",
@@ -122,7 +122,7 @@ class Conversation:
     def _described(self, captured: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what the trace says of an answer; what it said itself stands in the capture."""
         answer = captured["answer"]
-        said = {name: answer[name] for name in _SAYS_WHY if answer.get(name) not in (None, "")}
+        said = {name: answer[name] for name in _TOLD if answer.get(name) not in (None, "")}
         price, tokens = self.model.price, (answer["input_tokens"], answer["output_tokens"])
         if price is not None and None not in tokens:
             said["money"] = price.of(*tokens)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import anyio
 
-from converge import Agent, Allowance, Assertion, Fact, Live, Suggestion, View
-from converge.agent import agent, kind_read
+from converge import Agent, Allowance, Assertion, Fact, Suggestion, View
+from converge.agent import Kinds, agent, gate_steps, kind_read, kinds_listed
 from converge.errors import AgentInvalid, BudgetSpent
 from converge.gate import Gate, MinConfidence
 from converge_agents.answers import Item
@@ -22,8 +22,6 @@ from converge_agents.lint import check
 from converge_agents.prompt import Prompt, Prompted, Prompting
 from converge_agents.tool import tool_of
 
-Kinds = type[Fact] | Iterable[type[Fact]]
-Reads = type[Fact] | Live[Any] | Iterable[type[Fact] | Live[Any]]
 Stated = Fact | Assertion | Suggestion
 Conclude = Callable[..., Stated | Iterable[Stated] | None]
 
@@ -32,7 +30,7 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
     name: str,
     model: Asks,
     prompt: Prompt,
-    reads: Reads,
+    reads: Kinds,
     writes: Kinds,
     *,
     each: type[Fact] | None = None,
@@ -65,26 +63,25 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
     tools: functions it may call, `tool_calls` in all for one question. repairs: turns to mend an answer that cannot be
     read. deadline: seconds for one answer. stream: text is passed on to who follows the job. The rest is as for @agent.
     """
-    asked = _listed(answers if answers is not None else writes)
+    steps, read = gate_steps(name, gate), kinds_listed(reads)
     if (answers is None) is not (conclude is None):
         raise AgentInvalid(name, "answers= and conclude= go together: the one is what the other makes facts of")
-    sure = any(isinstance(step, MinConfidence) for step in _steps(gate)) if confidence is None else confidence
-    form = check(asked, evidence=evidence, confidence=sure)
-    read = tuple(reads) if isinstance(reads, Iterable) and not isinstance(reads, type) else (reads,)
-    if each is not None and each not in map(kind_read, read):  # type: ignore[arg-type]
+    sure = any(isinstance(step, MinConfidence) for step in steps) if confidence is None else confidence
+    form = check(kinds_listed(writes if answers is None else answers), evidence=evidence, confidence=sure)
+    if each is not None and each not in map(kind_read, read):
         raise AgentInvalid(name, f"each={each.__name__} is not among the kinds in its reads=")
-    prompting = Prompting(name, prompt, [*map(kind_read, read)], each, system, cites=evidence)  # type: ignore[arg-type]
+    prompting = Prompting(name, prompt, [*map(kind_read, read)], each, system, cites=evidence)
     known = {tool.name: tool for tool in (tool_of(name, function) for function in tools)}
     conversation = Conversation(name, model, form, known, tool_calls, repairs, deadline, stream)
     return agent(
         name=name,
-        reads=read,  # type: ignore[arg-type]
+        reads=read,
         writes=writes,
         when=when,
         replaces=replaces if each is None or replaces is not None else False,
         required=required,
         accepts=accepts,
-        gate=gate,
+        gate=steps,
         budget=budget,
         version=version,
     )(_Asking(conversation, prompting, each, _concluding(name, conclude, each), evidence=evidence))
@@ -131,8 +128,8 @@ class _Asking:
         async with anyio.create_task_group() as tasks:
             for place, asked in enumerate(several):
                 tasks.start_soon(hold, place, asked)
-        spent = [error for _, error in sorted(errors.items()) if isinstance(error, BudgetSpent)]
-        for error in (*spent, *(error for _, error in sorted(errors.items()))):
+        # A budget that is spent ends the job, whatever else went wrong; else the first item's failure counts.
+        for _, error in sorted(errors.items(), key=lambda item: (not isinstance(item[1], BudgetSpent), item[0])):
             raise error
         return [results[place] for place in range(len(several))]
 
@@ -182,11 +179,3 @@ def _concluding(name: str, conclude: Conclude | None, each: type[Fact] | None) -
             takes = "(answer, view)" if each is None else "(answer, item, view)"
             raise AgentInvalid(name, f"conclude must take {takes}") from None
     return conclude
-
-
-def _listed(kinds: Kinds) -> tuple[type[Fact], ...]:
-    return (kinds,) if isinstance(kinds, type) else tuple(kinds)
-
-
-def _steps(gate: Gate) -> Iterable[object]:
-    return gate if isinstance(gate, Iterable) and not isinstance(gate, MinConfidence) else (gate,)

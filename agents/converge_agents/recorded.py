@@ -6,10 +6,10 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from converge.capture import digest_of_arguments
 from converge_agents.answer import Answer
 from converge_agents.asking import Meter, OnText
 from converge_agents.conversation import Asks
@@ -45,7 +45,7 @@ class RecordedModel:
         meter: Meter | None = None,
     ) -> Answer:
         """Return the answer of the file, or of the model. Raises NotRecorded, and what the model raises."""
-        question = _digest(messages, schema, tools)
+        question = digest_of_arguments((messages, schema, tools))
         if question in self._answers:
             return self._answers[question]
         if self._model is None:
@@ -69,7 +69,3 @@ def _read(path: Path) -> dict[str, Answer]:
         return {}
     rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return {row["question"]: Answer.of(row["answer"]) for row in rows}
-
-
-def _digest(*asked: object) -> str:
-    return blake2b(json.dumps(asked, sort_keys=True, ensure_ascii=False).encode(), digest_size=16).hexdigest()

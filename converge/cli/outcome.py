@@ -115,15 +115,12 @@ def _more_budget(budget: Budget, unit: str, *whose: str) -> str:
     return f"--budget {unit}={max(1, round(2 * limit))}"
 
 
-_ABOUT = {kind_of(cls).label for cls in SAID_ABOUT}  # how an answer came about is no part of it
-
-
 def _answer(outcome: Outcome, engine: Engine) -> list[Fact]:
     read = {label for agent in engine.agents for label in agent.reader.reads or ()}
     kinds = {label: kind for label, kind in engine.kinds.items() if label not in read}
     written = {label for agent in engine.agents for label in agent.written}
     answer: list[Fact] = []
-    for label in sorted(kinds.keys() & written - _ABOUT):
+    for label in sorted(kinds.keys() & written - SAID_ABOUT):  # how an answer came about is no part of it
         answer += outcome.context.live(kinds[label].cls)
     return answer
 

@@ -24,6 +24,6 @@ def scripted(answers: Path, otherwise: Any = None) -> ScriptedModel:
     return ScriptedModel(script, price=Price(0, 0))
 
 
-def model_of(answers: Path, name: str | None = None, base_url: str | None = None) -> Model:
+def model_of(answers: Path, name: str | None = None, base_url: str | None = None, otherwise: Any = None) -> Model:
     """Return the real model of this name, at this address if one is given; without a name, the scripted one."""
-    return scripted(answers) if name is None else Model(name, base_url=base_url)
+    return Model(name, base_url=base_url) if name else scripted(answers, otherwise)

@@ -21,6 +21,7 @@ from converge import Job, Outcome, StopReason
 from converge.errors import ConvergeError
 from converge_agents.model import Model
 from converge_agents.teams import strategy
+from converge_agents.teams.models import model_of
 from converge_agents.teams.strategy.report import (
     Rounds,
     answer,
@@ -31,7 +32,7 @@ from converge_agents.teams.strategy.report import (
     suggested,
     suggestions,
 )
-from converge_agents.teams.strategy.script import scripted
+from converge_agents.teams.strategy.script import ANSWERS, NOTHING
 from converge_stores.sqlite import SQLiteStore
 
 STORE = Path("demo.db")
@@ -138,7 +139,7 @@ def _model(arguments: Sequence[str]) -> Model:
     given = parser.parse_args(arguments)
     if given.base_url and not given.model:
         parser.error("--base-url needs --model NAME, a model of that server")
-    return Model(given.model, base_url=given.base_url) if given.model else scripted()
+    return model_of(ANSWERS, given.model, given.base_url, NOTHING)
 
 
 def main(arguments: Sequence[str]) -> int:
