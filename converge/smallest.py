@@ -9,7 +9,8 @@
 
 __all__ = ["Smallest"]
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import cached_property
 from heapq import heappop, heappush
 from typing import Any
 
@@ -18,6 +19,7 @@ from converge.fact import id_of
 from converge.support import OUTSIDE, Support
 
 _MOST = 2**62  # steps: a tree of more is as good as any other, and numbers stay small
+_PREMISE = 1
 
 
 class Smallest:
@@ -25,65 +27,100 @@ class Smallest:
 
     def __init__(self, context: Context, upto: int) -> None:
         self._context, self._upto = context, upto
+        self._outside = context.supports.number(OUTSIDE)
         self._chosen: dict[int, int] = {}
         self._costs: dict[int, int] = {}
 
     def support(self, place: int) -> Support:
         """Return the support of the live fact at a position."""
         if place not in self._chosen:
-            first, *others = self._context.supports.of(place)
-            if not others:
-                self._chosen[place] = first  # it is live, so there is a proof, and no other
+            options = self.options(place)
+            if len(options) == 1:
+                self._chosen[place] = options[0]
             else:
-                _Settling(self._context, self._upto, self._chosen, self._costs).run(place)
+                _Search(self, self._context, self._chosen, self._costs).run(place, options)
         return self._context.supports[self._chosen[place]]
 
-    def options(self, place: int) -> list[int]:
-        """Return the supports that could prove a live fact: they count, and all they rest on is live."""
-        return list(_options(self._context, place, self._upto))
+    def options(self, place: int) -> Sequence[int]:
+        """Return the supports that the smallest proof of a live fact may begin with; of a premise, the given one."""
+        supports = self._context.supports
+        options = list(supports.of(place))
+        if len(options) == 1:
+            return options  # it is live, so there is a proof, and no other
+        if place in self.premises:
+            return [index for index in options if supports[index].source == self._outside][:1]
+        if not self._context.labelling.all_live(self._upto):
+            options = [index for index in options if self._may_prove(index)]
+        return self._worthwhile(options) if len(options) > 1 else options
+
+    @cached_property
+    def premises(self) -> frozenset[int]:
+        """The facts that were given from outside."""
+        return frozenset(one.fact for one in self._context.supports if one.source == self._outside)
+
+    def _may_prove(self, index: int) -> bool:
+        context, upto = self._context, self._upto
+        if not context.supports.counts(index, upto):
+            return False
+        return all(context.is_live(cited, upto) for cited in context.evidence_of(context.supports[index]))
+
+    def _worthwhile(self, options: list[int]) -> list[int]:
+        """Leave out what costs more than another option whatever lies behind it."""
+        sizes = {index: len(self._context.evidence_of(self._context.supports[index])) for index in options}
+        smallest = min(options, key=sizes.__getitem__)
+        evidence = self._context.evidence_of(self._context.supports[smallest])
+        if not self.premises.issuperset(evidence):
+            return options
+        return [index for index in options if sizes[index] <= sizes[smallest]]
 
 
-class _Settling:
+class _Search:
     """One search: backwards for what could matter, then forwards from premises in order of cost."""
 
-    def __init__(self, context: Context, upto: int, chosen: dict[int, int], costs: dict[int, int]) -> None:
-        self._context, self._upto, self._chosen, self._costs = context, upto, chosen, costs
+    def __init__(self, rules: Smallest, context: Context, chosen: dict[int, int], costs: dict[int, int]) -> None:
+        self._rules, self._context, self._chosen, self._costs = rules, context, chosen, costs
         self._uses: dict[int, list[int]] = {}  # a fact whose cost is not known -> the options that wait for it
         self._unmet: dict[int, int] = {}  # an option -> how many it waits for
         self._sums: dict[int, int] = {}  # an option -> what is known of its cost
         self._ready: list[tuple[int, str, Any, int]] = []
-        self._rivals: set[int] = set()  # facts of which several options are left
+        self._rivals: set[int] = set()  # options of facts that have several
 
-    def run(self, root: int) -> None:
-        self._collect(root)
-        while root not in self._costs:
+    def run(self, root: int, options: Sequence[int]) -> None:
+        """Choose the support of a fact that has several options, and of all that this takes."""
+        self._collect(root, options)
+        costs, chosen, supports = self._costs, self._chosen, self._context.supports
+        while root not in costs:
             cost, _, _, index = heappop(self._ready)
-            place = self._context.supports[index].fact
-            if place not in self._costs:
-                self._costs[place] = cost
-                self._chosen[place] = index
+            place = supports[index].fact
+            if place not in costs:
+                costs[place], chosen[place] = cost, index
                 self._pass_on(place, cost)
 
-    def _collect(self, root: int) -> None:
-        seen, waiting = {root}, [root]
+    def _collect(self, root: int, options: Sequence[int]) -> None:
+        seen, waiting = {root}, [(root, options)]
         while waiting:
-            place = waiting.pop()
-            options = list(_options(self._context, place, self._upto))
+            _, options = waiting.pop()
             if len(options) > 1:
-                self._rivals.add(place)
+                self._rivals.update(options)
             for index in options:
-                missing = self._open(index)
-                waiting += [cited for cited in missing if cited not in seen]
-                seen.update(missing)
+                for cited in self._open(index):
+                    if cited not in seen:
+                        seen.add(cited)
+                        waiting.append((cited, self._rules.options(cited)))
 
     def _open(self, index: int) -> list[int]:
         """Take in an option; return what it waits for."""
-        evidence = self._context.evidence_of(self._context.supports[index])
-        missing = [cited for cited in evidence if cited not in self._costs]
-        self._unmet[index] = len(missing)
-        self._sums[index] = 1 + sum(self._costs[cited] for cited in evidence if cited in self._costs)
-        for cited in missing:
-            self._uses.setdefault(cited, []).append(index)
+        costs, known, missing = self._costs, 1, []
+        for cited in self._context.evidence_of(self._context.supports[index]):
+            cost = costs.get(cited)
+            if cost is None:
+                if cited not in self._rules.premises:
+                    missing.append(cited)
+                    self._uses.setdefault(cited, []).append(index)
+                    continue
+                cost = costs[cited] = _PREMISE
+            known += cost
+        self._sums[index], self._unmet[index] = known, len(missing)
         if not missing:
             self._meet(index)
         return missing
@@ -96,22 +133,12 @@ class _Settling:
                 self._meet(index)
 
     def _meet(self, index: int) -> None:
-        place, cost = self._context.supports[index].fact, min(self._sums[index], _MOST)
-        tie = self._named(index) if place in self._rivals else ()
-        heappush(self._ready, (cost, id_of(self._context.facts[place]), tie, index))
+        fact = self._context.facts[self._context.supports[index].fact]
+        tie = self._named(index) if index in self._rivals else ()
+        heappush(self._ready, (min(self._sums[index], _MOST), id_of(fact), tie, index))
 
     def _named(self, index: int) -> tuple[Any, ...]:
         support, context = self._context.supports[index], self._context
         source = context.supports.sources[support.source]
         ids = sorted(id_of(context.facts[cited]) for cited in context.evidence_of(support))
         return (support.round, source.agent, source.version, ids)
-
-
-def _options(context: Context, place: int, upto: int) -> Iterator[int]:
-    supports = context.supports
-    counted = [index for index in supports.of(place) if supports.counts(index, upto)]
-    given = [index for index in counted if supports.sources[supports[index].source] == OUTSIDE]
-    for index in given[:1] or counted:
-        evidence = context.evidence_of(supports[index])
-        if all(context.is_live(cited, upto) for cited in evidence):
-            yield index

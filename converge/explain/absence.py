@@ -14,7 +14,8 @@ from converge.context import Context
 from converge.deciding import asked, refusals
 from converge.effect import Source
 from converge.errors import FactHolds, FactUnknown
-from converge.explain.content import content_of, data_of, described
+from converge.explain.content import content_of, data_of, described, of_content
+from converge.explain.facts import fact_outlines
 from converge.explain.outline import Line, Outline, Shown, Span, one_line
 from converge.explain.reference import Wanted, found, no_such_kind
 from converge.explain.standing import Standing, standing
@@ -116,7 +117,7 @@ class Absence(Shown):
         parts = list(map(_told, self.hindrances))
         if self.instead:
             line = (Span("instead, there hold" if len(self.instead) > 1 else "instead, there holds", "dim"),)
-            parts.append(Outline(line, parts=lambda: list(map(_fact, self.instead))))
+            parts.append(Outline(line, parts=lambda: fact_outlines(self.instead)))
         return parts
 
 
@@ -124,11 +125,7 @@ def _told(one: Hindrance) -> Outline:
     role: Any = {"fell": "dead", "disputed": "disputed", "failed": "dead", "refused": "dead"}.get(one.sort, "warn")
     who = (Span(one_line(one.agent), "agent"), Span(": ")) if one.agent else ()
     line: Line = (Span(f"{one.sort}  ", role), *who, Span(one_line(one.text)))
-    return Outline(line, parts=lambda: [*map(_fact, one.facts), *(behind.outline() for behind in one.behind)])
-
-
-def _fact(fact: Fact) -> Outline:
-    return Outline((Span(kind_of(fact).label, "kind"), Span(f" {one_line(described(fact))}")), ref=id_of(fact))
+    return Outline(line, parts=lambda: [*fact_outlines(one.facts), *(behind.outline() for behind in one.behind)])
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------
@@ -169,8 +166,9 @@ class _Search:
         self._check_kind(wanted.kind)
         known = tuple(standing(context, place, context.highest) for place in places if place not in live)
         hindrances = [*map(self._fallen, known), *self._proposed(wanted)]
+        spoken = {one.agent for one in hindrances}  # what was proposed says more than that it was
         for name, agent in self._writers(wanted.kind, places):
-            hindrances += self._hindered(name, agent, wanted, above)
+            hindrances += self._hindered(name, agent, wanted, above) if name not in spoken else ()
         hindrances = hindrances or [self._nobody(wanted.kind)]
         return Absence(wanted, tuple(hindrances), known, self._instead(wanted), agents_known=job.agents is not None)
 
@@ -210,7 +208,7 @@ class _Search:
     def _judged(self, proposal: Fact, waiting: dict[str, Any]) -> Hindrance:
         content, name = content_of(proposal), id_of(proposal)
         by = str(content["by"])
-        said = ", ".join(f"{field}={value!r}" for field, value in content["fact"].items())
+        said = of_content(content["fact"])
         place = self._context.position[name]
         if not self._context.is_live(place, self._context.highest):
             reasons = "; ".join(standing(self._context, place, self._context.highest).reasons)

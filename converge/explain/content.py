@@ -1,7 +1,9 @@
 """A fact as data: its id, its kind and its content, whether it was read with its class or as plain JSON."""
 
-__all__ = ["LABELS", "content_of", "data_of", "described", "label_of"]
+__all__ = ["LABELS", "content_of", "data_of", "described", "label_of", "of_content"]
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic_core import from_json
@@ -26,8 +28,23 @@ def data_of(fact: Fact) -> dict[str, Any]:
 
 
 def described(fact: Fact) -> str:
-    """Return what a fact says, in one line: its fields, without its kind."""
-    return ", ".join(f"{name}={value!r}" for name, value in content_of(fact).items())
+    """Return what a fact says, in one line: its fields as declared, without its kind; ids are shortened."""
+    content = content_of(fact)
+    names = content if is_plain(fact) else [name for name in type(fact).__dataclass_fields__ if name in content]
+    return of_content({name: content[name] for name in names})
+
+
+def of_content(content: Mapping[str, Any]) -> str:
+    """Return what content says, in one line."""
+    return ", ".join(f"{name}={_short(value)!r}" for name, value in content.items())
+
+
+def _short(value: Any) -> Any:
+    return value[:-_HIDDEN] if isinstance(value, str) and _ID.fullmatch(value) else value
+
+
+_ID = re.compile(r"[\w.@-]+:[0-9a-f]{32}")
+_HIDDEN = 24  # digits of an id that nobody needs to tell facts apart
 
 
 def label_of(context: Context, place: int, upto: int) -> str:

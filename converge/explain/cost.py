@@ -13,7 +13,8 @@ from converge.capture import Captures, Question
 from converge.context import Context
 from converge.deciding import refusals
 from converge.explain.call import Call, Calls
-from converge.explain.content import content_of, data_of, described, label_of
+from converge.explain.content import content_of, data_of, label_of
+from converge.explain.facts import fact_line
 from converge.explain.outline import Line, Outline, Shown, Span, one_line
 from converge.fact import Fact, id_of, kind_of
 from converge.proposal import content_proposed, proposed_label
@@ -141,15 +142,14 @@ class JobCost(Shown):
 
 def _priced(one: PricedFact) -> Line:
     role = one.fate if one.fate in ("live", "dead", "disputed") else "warn"
-    among = f", one of {one.among} from the same answer" if one.among > 1 else ""
-    kind = kind_of(one.fact).label
-    said = f" {one_line(described(one.fact))}  "
+    among = f"  (one of {one.among} from the same answer)" if one.among > 1 else ""
     return (
-        Span(f"{one.fate} ", role),
-        Span(kind, "kind"),
-        Span(said),
         Span(_brief(one.share), "money"),
+        Span("  "),
+        Span(one.fate, role),
         Span(among, "dim"),
+        Span("  "),
+        *fact_line(one.fact),
     )
 
 

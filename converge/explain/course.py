@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from converge.context import Context
 from converge.explain.content import data_of, described, label_of
+from converge.explain.facts import fact_line
 from converge.explain.outline import Line, Outline, Shown, Span, one_line
 from converge.explain.standing import author, standing
 from converge.fact import Fact, Invalidation, kind_of
@@ -53,8 +54,8 @@ class Course(Shown):
     def outline(self) -> Outline:
         """Return the turns, one a line."""
         role: Any = self.label
-        said = f" {one_line(described(self.fact))}  "
-        head = Span(kind_of(self.fact).label, "kind"), Span(said), Span(f"is {self.label}", role)
+        kind, *said = fact_line(self.fact)
+        head = kind, Span(" ["), Span(self.label, role), Span("]"), *said
         return Outline(head, parts=lambda: list(map(_told, self.turns)))
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from converge.agent import Agent
+from converge.effect import Given
 from converge.errors import FactNotLive
 from converge.explain.absence import Absence, Job, absence
 from converge.explain.call import Calls
@@ -99,19 +100,22 @@ class Explained:
         return parting(self._known, other._known)
 
     def conclusions(self) -> tuple[Fact, ...]:
-        """Return the live facts that no other live fact rests on, latest first: what there is to ask about."""
-        context = self.context
-        reliance, highest = context.labelling.reliance, context.highest
-        reliance.update()
-        found = []
-        for place, fact in enumerate(context.facts):
-            if place and context.is_live(place, highest) and not _is_about_facts(fact):
-                heads = (context.supports[index].fact for index in reliance.users(place))
-                if not any(head != place and context.is_live(head, highest) for head in heads):
-                    found.append(place)
-        found.sort(key=lambda place: (-context.rounds[place], id_of(context.facts[place])))
-        derived = [place for place in found if context.rounds[place]]
-        return tuple(context.facts[place] for place in derived or found)
+        """Return what there is to ask about: live facts of kinds that agents state and nothing is concluded from.
+
+        Where every kind is used, those from which something is only proposed. Latest first.
+        """
+        context, heads = self.context, self._heads()
+        used = {kind for kind, by in heads.items() if by}
+        believed = {kind for kind, by in heads.items() if any(not _is_about_facts(one) for one in by)}
+        for besides in (used, believed):
+            kinds = [kind for kind in context.kinds if kind not in besides and not _is_about_facts(kind)]
+            facts = [fact for kind in kinds for fact in context.kinds[kind].between(-1, context.highest)]
+            places = [context.position[id_of(fact)] for fact in facts]
+            found = [place for place in places if context.rounds[place] and context.is_live(place, context.highest)]
+            if found:
+                found.sort(key=lambda place: (-context.rounds[place], id_of(context.facts[place])))
+                return tuple(context.facts[place] for place in found)
+        return ()
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -137,6 +141,20 @@ class Explained:
         reason = stop.reason if isinstance(stop, JobStopped) else None
         return Job(self.context, self.trace, self._job.watermarks, reason, self._agents, self._kinds)
 
+    def _heads(self) -> dict[str, set[str]]:
+        """Return, by kind, the kinds that something of was concluded from it, other kinds only."""
+        context, heads = self.context, dict[str, set[str]]()
+        labels = [kind_of(fact).label for fact in context.facts]
+        for kind in labels:
+            heads.setdefault(kind, set())
+        for support in context.supports:
+            evidence = support.evidence
+            cited = evidence.picks if isinstance(evidence, Given) else evidence
+            kinds = {part.kind for part in evidence.ranges} if isinstance(evidence, Given) else set()
+            for kind in kinds.union(labels[place] for place in cited) - {labels[support.fact]}:
+                heads.setdefault(kind, set()).add(labels[support.fact])
+        return heads
+
     def _place(self, fact: Fact) -> int:
         place = self.context.position.get(id_of(fact))
         if place is None:
@@ -150,7 +168,6 @@ class Explained:
         return Wanted(label, fields=fields) if key is ANY_KEY else Wanted(label, key, fields)
 
 
-def _is_about_facts(fact: Fact) -> bool:
-    """Whether a fact is only about other facts, or about how the job went."""
-    label = kind_of(fact).label
-    return label in BUILT_IN or label.startswith("Proposal.")
+def _is_about_facts(kind: str) -> bool:
+    """Whether facts of a kind are only about other facts, or about how the job went."""
+    return kind in BUILT_IN or kind.startswith("Proposal.")

@@ -8,8 +8,9 @@ from typing import Any, TypeVar, overload
 
 from converge.context import Context
 from converge.explain.call import Call, Calls
-from converge.explain.content import data_of, described
+from converge.explain.content import data_of
 from converge.explain.cost import Cost
+from converge.explain.facts import fact_line
 from converge.explain.outline import Block, Line, Outline, Shown, Span, clipped, one_line
 from converge.explain.standing import Mark, standing
 from converge.fact import Fact, id_of, kind_of
@@ -136,9 +137,9 @@ def _outline(step: Explanation) -> Outline:
 
 
 def _head(step: Explanation) -> Line:
-    by = ("given", "dim") if step.agent is None else (f"{one_line(step.agent)}, round {step.round}", "agent")
-    said = one_line(described(step.fact))
-    return Span(kind_of(step.fact).label, "kind"), Span(f" {said}  " if said else "  "), Span(f"[{by[0]}]", by[1])  # type: ignore[arg-type]
+    kind, *said = fact_line(step.fact)
+    by = Span("given", "dim") if step.agent is None else Span(f"{one_line(step.agent)}, round {step.round}", "agent")
+    return kind, Span(" ["), by, Span("]"), *said
 
 
 _MANY = {True: 5, False: 8}  # of one kind from one source, given or concluded: more stand under one line
@@ -162,7 +163,7 @@ def _grouped(is_given: bool, agent: str, kind: str, several: Sequence[Explanatio
     if len(several) <= _MANY[is_given]:
         return [_outline(one) for one in several]
     by = Span("[given]", "dim") if is_given else Span(f"[{one_line(agent)}]", "agent")
-    line = Span(f"{len(several):,} "), Span(kind, "kind"), Span("  "), by
+    line = Span(f"{len(several):,} "), Span(kind, "kind"), Span(" "), by
     ref = " ".join([agent, *(id_of(one.fact) for one in several)])
     return [Outline(line, parts=lambda: [_outline(one) for one in several], ref=ref)]
 

@@ -7,7 +7,7 @@ facts and models is one line of printable characters here, or a text block that 
 __all__ = ["Block", "Line", "Outline", "Shown", "Span", "clipped", "one_line", "unfolded"]
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -92,6 +92,7 @@ class Shown:
         return fragment(self.outline(), 200)
 
 
+_WIDE = 8
 _MOST = 2_000  # lines of a text that nobody has limited
 
 
@@ -111,7 +112,8 @@ class _Unfolding:
         self.hidden = 0
 
     def run(self, most: int | None) -> None:
-        room, waiting = most, deque([self])
+        # Whoever has very many parts leaves room for what stands beside it.
+        room, wide, waiting = most, max(_WIDE, (most or 0) // 5), deque([self])
         while waiting:
             node = waiting.popleft()
             ref = node.outline.ref
@@ -120,9 +122,9 @@ class _Unfolding:
                 node.outline = replace(node.outline, again=True, blocks=(), notes=())
                 continue
             self.seen.add(ref)
-            shown = parts if room is None else parts[: max(room, 0)]
+            shown = parts if room is None else parts[: max(min(room, wide), 0)]
             if room is not None:
-                if len(parts) - len(shown) == 1 and shown:
+                if len(parts) - len(shown) == 1 and room:
                     shown = parts  # to say that one is left out takes as much room
                 room -= len(shown)
             node.hidden = len(parts) - len(shown)
@@ -158,12 +160,3 @@ def one_line(text: object) -> str:
 def clipped(text: str, most: int) -> str:
     """Return a text of at most so many characters."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def walk(root: Outline) -> Iterator[tuple[Outline, int]]:
-    """Iterate over an outline and all below it, with the depth of each."""
-    waiting = [(root, 0)]
-    while waiting:
-        outline, depth = waiting.pop()
-        yield outline, depth
-        waiting += [(part, depth + 1) for part in reversed(outline.parts())]

@@ -6,15 +6,16 @@ said in another round is the same; the first of those that differ, by round and 
 
 __all__ = ["Parting", "Side", "parting"]
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from converge.context import Context, digest_of
+from converge.context import Context
 from converge.explain.call import Call, Calls
-from converge.explain.content import data_of, described
+from converge.explain.content import data_of
+from converge.explain.facts import fact_outlines
 from converge.explain.outline import Block, Outline, Shown, Span, clipped, one_line
-from converge.fact import Fact, id_of, kind_of
-from converge.support import OUTSIDE
+from converge.fact import Fact, Invalidation, id_of, kind_of
+from converge.support import OUTSIDE, Support
 
 
 class Side(NamedTuple):
@@ -82,7 +83,7 @@ def _side(side: Side) -> Outline:
         _listed("stated", side.stated, side.calls),
         _listed("because of", side.because),
         _listed("from which follows", side.follows),
-        _listed("only here, for other reasons", side.others),
+        _listed("only here otherwise", side.others),
         _listed("known to both, and live only here", side.held),
     ]
     shown = [part for part in parts if part.parts()]
@@ -111,16 +112,12 @@ def _listed(title: str, facts: Sequence[Fact], calls: Sequence[Call] = ()) -> Ou
         for call in calls
         for m in call.prompt
     )
-    return Outline((Span(title, "dim"), Span(count, "dim")), notes, blocks, lambda: [_fact(fact) for fact in facts])
-
-
-def _fact(fact: Fact) -> Outline:
-    return Outline((Span(kind_of(fact).label, "kind"), Span(f" {one_line(described(fact))}")))
+    return Outline((Span(title, "dim"), Span(count, "dim")), notes, blocks, lambda: fact_outlines(facts))
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------
 
-_Key = tuple[str, str, str]  # an agent with its version, a fact's id, a digest of what it rests on
+_Key = tuple[str, str, str, Hashable]  # an agent, its version, a fact's id, and what it rests on
 
 
 class Known(NamedTuple):
@@ -154,16 +151,16 @@ def parting(one: Known, other: Known) -> Parting:
 
 def _statements(context: Context) -> dict[_Key, int]:
     """Return the supports of a context by what they say; what went wrong on the way is no part of that."""
-    nodes: dict[int, str] = {}
+    rests: dict[int, Hashable] = {}  # evidence -> what it is compared by; a node is shared by many supports
     found: dict[_Key, int] = {}
     for index, support in enumerate(context.supports):
         fact, source = context.facts[support.fact], context.supports.sources[support.source]
         if not kind_of(fact).digested:
             continue
         shared = id(support.evidence)
-        if shared not in nodes:
-            nodes[shared] = digest_of(id_of(context.facts[cited]) for cited in context.evidence_of(support))
-        key = f"{source.agent}@{source.version}", id_of(fact), nodes[shared]
+        if shared not in rests:
+            rests[shared] = frozenset(id_of(context.facts[cited]) for cited in context.evidence_of(support))
+        key = source.agent, source.version, id_of(fact), rests[shared]
         if key not in found or support.round < context.supports[found[key]].round:
             found[key] = index
     return found
@@ -200,17 +197,43 @@ def _quiet(job: Known, held: tuple[Fact, ...]) -> Side:
 
 
 def _reached(context: Context, places: Iterable[int]) -> set[int]:
-    """Return what rests on some facts, by any derivation."""
-    reliance = context.labelling.reliance
+    """Return what follows from some facts: what rests on them, what they mark, and what is concluded instead.
+
+    An agent that replaces its conclusions concludes anew when one of them fell: that, too, follows.
+    """
+    reliance, supports = context.labelling.reliance, context.supports
     reliance.update()
-    reached, waiting = set(places), list(places)
+    reached, waiting, anew = set(places), list(places), _Anew(context)
     while waiting:
-        for index in reliance.users(waiting.pop()):
-            head = context.supports[index].fact
-            if head not in reached:
-                reached.add(head)
-                waiting.append(head)
+        place = waiting.pop()
+        fact = context.facts[place]
+        marked = context.position.get(fact.target) if isinstance(fact, Invalidation) else None
+        heads = [supports[index].fact for index in reliance.users(place)]
+        for other in (*heads, *anew.after(place), *([] if marked is None else [marked])):
+            if other not in reached:
+                reached.add(other)
+                waiting.append(other)
     return reached
+
+
+class _Anew:
+    """What agents that replace their conclusions stated after something that they had stated fell."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._stated: dict[int, list[Support]] = {}
+        for support in context.supports:
+            if context.supports.sources[support.source].replaces:
+                self._stated.setdefault(support.source, []).append(support)
+
+    def after(self, place: int) -> Iterator[int]:
+        """Iterate over what was stated instead of a fact that does not hold any more, once for each agent."""
+        context = self._context
+        if context.is_live(place, context.highest):
+            return
+        for support in context.supports_of(place):
+            later = self._stated.pop(support.source, ())
+            yield from (one.fact for one in later if one.round > support.round)
 
 
 def _sorted(context: Context, places: Iterable[int]) -> tuple[Fact, ...]:
