@@ -9,10 +9,11 @@ from typing import Any, overload
 
 from converge.deciding import Asked, asked
 from converge.explain.absence import Absence
-from converge.explain.cost import Cost, JobCost
+from converge.explain.cost import JobCost
 from converge.explain.course import Course
 from converge.explain.explained import Explained, Words
 from converge.explain.explanation import Explanation
+from converge.explain.fact_cost import FactCost
 from converge.explain.parting import Parting
 from converge.fact import Fact, Failure
 from converge.intent import Spend
@@ -98,9 +99,9 @@ class Outcome:
     @overload
     def cost(self) -> JobCost: ...
     @overload
-    def cost(self, fact: Words) -> Cost: ...
-    def cost(self, fact: Words | None = None) -> JobCost | Cost:
-        """Return what the job's calls came to, and what became of that; of a fact, all that its proof came to."""
+    def cost(self, fact: Words) -> FactCost: ...
+    def cost(self, fact: Words | None = None) -> JobCost | FactCost:
+        """Return what the job's calls came to and on what; of a fact, its own part, and all that its proof came to."""
         return self.explained.cost(fact)
 
     def diff(self, other: "Outcome") -> Parting:

@@ -4,7 +4,7 @@ A call's cost is parted evenly among the facts that came of it, so that the part
 rests on was paid as well: its `total` counts each call behind it once, whole.
 """
 
-__all__ = ["Cost", "Fate", "JobCost", "PricedFact", "cost_of_job"]
+__all__ = ["Cost", "Fate", "JobCost", "PricedFact", "brief", "cost_of_job"]
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -144,7 +144,7 @@ def _priced(one: PricedFact) -> Line:
     role = one.fate if one.fate in ("live", "dead", "disputed") else "warn"
     among = f"  (one of {one.among} from the same answer)" if one.among > 1 else ""
     return (
-        Span(_brief(one.share), "money"),
+        Span(brief(one.share), "money"),
         Span("  "),
         Span(one.fate, role),
         Span(among, "dim"),
@@ -156,7 +156,7 @@ def _priced(one: PricedFact) -> Line:
 def _rows(costs: Iterable[tuple[str, Cost]]) -> list[Outline]:
     rows = [(one_line(name), cost) for name, cost in costs]
     widest = max((len(name) for name, _ in rows), default=0)
-    return [Outline((Span(f"{name:<{widest}}  "), Span(_brief(cost), "money"))) for name, cost in rows]
+    return [Outline((Span(f"{name:<{widest}}  "), Span(brief(cost), "money"))) for name, cost in rows]
 
 
 def _fate_rows(cost: JobCost) -> list[tuple[str, Cost]]:
@@ -165,7 +165,8 @@ def _fate_rows(cost: JobCost) -> list[tuple[str, Cost]]:
     return rows + ([("paid before the job began anew", cost.earlier)] if cost.earlier.calls else [])
 
 
-def _brief(cost: Cost) -> str:
+def brief(cost: Cost) -> str:
+    """Return the most that is known of a cost in the fewest words."""
     money = f", {cost.money:.4g} in money" if cost.money else ""
     return f"{_counted(cost.tokens, 'token')}{money}" if cost.tokens or cost.money else _counted(cost.calls, "call")
 

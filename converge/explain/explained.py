@@ -15,9 +15,10 @@ from converge.errors import FactNotLive
 from converge.explain.absence import Absence, Job, absence
 from converge.explain.call import Calls
 from converge.explain.content import LABELS, content_of
-from converge.explain.cost import Cost, JobCost, PricedFact, cost_of_job
+from converge.explain.cost import JobCost, cost_of_job
 from converge.explain.course import Course, course
 from converge.explain.explanation import Explanation, explaining, joined_explanation
+from converge.explain.fact_cost import FactCost
 from converge.explain.parting import Known, Parting, parting
 from converge.explain.reference import Wanted, named
 from converge.fact import Fact, id_of, kind_of
@@ -75,25 +76,34 @@ class Explained:
 
         Raises FactHolds where one holds, and FactUnknown for a kind that there is not.
         """
-        return absence(self._asked, self._wanted(kind, key, fields))
+        return self.lacks(self._wanted(kind, key, fields))
+
+    def lacks(self, wanted: Wanted) -> Absence:
+        """Return what stood in the way of what words name, as in `Wanted.of(["Risk", "name=fire"])`; see `why_not`."""
+        return absence(self._asked, wanted)
 
     def history(self, words: Words) -> Course:
         """Return what became of a fact, round by round. Raises FactUnknown or FactNotLive."""
         return course(self.context, self.trace, self._place(self.fact(words)))
 
-    def cost(self, words: Words | None = None) -> JobCost | Cost:
-        """Return what the job's calls came to, and on what; of a fact, what all calls in its proof came to."""
-        return self.costs if words is None else self.why(words).cost
+    def cost(self, words: Words | None = None) -> JobCost | FactCost:
+        """Return what the job's calls came to, and on what; of a fact, its own part and all that its proof came to.
+
+        Raises FactUnknown.
+        """
+        return self.costs if words is None else self.price(words)
 
     @cached_property
     def costs(self) -> JobCost:
         """What the job's calls came to: by what became of it, by agent and by fact."""
         return cost_of_job(self.context, self._calls, self._job.captures)
 
-    def share(self, words: Words) -> PricedFact | None:
-        """Return a fact's own part of what was paid; None where no call led to it. Raises FactUnknown."""
-        wanted = id_of(self.fact(words))
-        return next((one for one in self.costs.facts if id_of(one.fact) == wanted), None)
+    def price(self, words: Words) -> FactCost:
+        """Return what a fact cost; of one that is not live, its own part only. Raises FactUnknown or FactNotLive."""
+        fact = self.fact(words)
+        label = self.label(fact)
+        own = next((one for one in self.costs.facts if one.fact == fact), None)
+        return FactCost(fact, label, own, self.why(fact) if label == "live" else None)
 
     def diff(self, other: "Explained") -> Parting:
         """Return the first effect in which this job and another part, and what follows from it."""
