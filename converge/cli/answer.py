@@ -3,7 +3,6 @@
 __all__ = [
     "AsHtml",
     "AsMermaid",
-    "AtCycle",
     "Everything",
     "FactWords",
     "Form",
@@ -84,9 +83,9 @@ def show_outline(outline: Outline, *, everything: bool = False, calls: bool = Fa
     """Print a tree, as wide as the terminal is."""
     console = data()
     width = console.width if console.is_terminal else None
-    most, tall = (None, _MOST) if everything else (_LINES, 3)
+    most = None if everything else _LINES
     is_cut = False
-    for line in spans(outline, most=most, width=width, blocks=calls, tall=tall):
+    for line in spans(outline, most=most, width=width, blocks=calls, whole=everything):
         parts: Sequence[Part] = [(span.text, _STYLES[span.role]) for span in line]
         is_cut = is_cut or any(span.role == "dim" and span.text.endswith((" more", " more below")) for span in line)
         write_line(console, *parts)

@@ -81,8 +81,8 @@ def _summary(proof: Explanation) -> str:
     given = sum(step.agent is None for step in steps)
     agents = len({step.agent for step in steps if step.agent is not None})
     cost = Cost.of(call for step in steps for call in step.calls)
-    said = f"{counted(len(steps), 'fact')}, of which {given:,} given; {counted(agents, 'agent')}; {cost}"
-    return said if not cost.calls else f"{said}; --calls shows them"
+    said = f"{counted(len(steps), 'fact')}, {given:,} of them given; {counted(agents, 'agent')}; {cost}"
+    return f"{said} (--calls shows them)" if cost.calls else said
 
 
 _SHOWN = 20

@@ -14,7 +14,7 @@ from converge.context import Context
 from converge.deciding import asked, refusals
 from converge.effect import Source
 from converge.errors import FactHolds, FactUnknown
-from converge.explain.content import content_of, data_of, described, of_content
+from converge.explain.content import content_of, data_of, described
 from converge.explain.facts import fact_outlines
 from converge.explain.outline import Line, Outline, Shown, Span, one_line
 from converge.explain.reference import Wanted, found, no_such_kind
@@ -110,22 +110,29 @@ class Absence(Shown):
     def outline(self) -> Outline:
         """Return the reasons, those nearest to the fact first."""
         head = Span("no ", "strong"), Span(one_line(self.wanted), "kind"), Span(" holds", "strong")
-        hint = Span("name the job's TARGET to learn what each agent could have done", "dim")
-        return Outline(head, notes=() if self.agents_known else ((hint,),), parts=self._parts)
+        hint = Span("what its agents could have stated is not at hand: only those that did are named", "dim")
+        return Outline(head, notes=() if self.agents_known else ((hint,),), parts=self._parts, tall=_TALL)
 
     def _parts(self) -> list[Outline]:
         parts = list(map(_told, self.hindrances))
         if self.instead:
-            line = (Span("instead, there hold" if len(self.instead) > 1 else "instead, there holds", "dim"),)
+            many = ", among others," if len(self.instead) >= _NAMED else ""
+            line = (Span(f"instead there {'hold' if len(self.instead) > 1 else 'holds'}{many}", "dim"),)
             parts.append(Outline(line, parts=lambda: fact_outlines(self.instead)))
         return parts
+
+
+_TALL = 5
+_NAMED = 5
 
 
 def _told(one: Hindrance) -> Outline:
     role: Any = {"fell": "dead", "disputed": "disputed", "failed": "dead", "refused": "dead"}.get(one.sort, "warn")
     who = (Span(one_line(one.agent), "agent"), Span(": ")) if one.agent else ()
     line: Line = (Span(f"{one.sort}  ", role), *who, Span(one_line(one.text)))
-    return Outline(line, parts=lambda: [*fact_outlines(one.facts), *(behind.outline() for behind in one.behind)])
+    return Outline(
+        line, parts=lambda: [*fact_outlines(one.facts), *(behind.outline() for behind in one.behind)], tall=_TALL
+    )
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------
@@ -143,7 +150,6 @@ class Job(NamedTuple):
 
 
 _DEEP = 4  # kinds behind kinds that there was nothing of
-_NAMED = 5
 
 
 def absence(job: Job, wanted: Wanted) -> Absence:
@@ -206,22 +212,19 @@ class _Search:
         return pair is not None and wanted.fits_content(pair[1])
 
     def _judged(self, proposal: Fact, waiting: dict[str, Any]) -> Hindrance:
-        content, name = content_of(proposal), id_of(proposal)
-        by = str(content["by"])
-        said = of_content(content["fact"])
+        name, by = id_of(proposal), str(content_of(proposal)["by"])
         place = self._context.position[name]
         if not self._context.is_live(place, self._context.highest):
             reasons = "; ".join(standing(self._context, place, self._context.highest).reasons)
-            return Hindrance("fell", by, f"what it proposed ({said}) fell: {reasons}", (proposal,))
+            return Hindrance("fell", by, f"it proposed it, and that fell: {reasons}", (proposal,))
         if refusal := self._refused.get(name):
-            reason = f"{refusal.step} refused what it proposed ({said}): {refusal.reason}"
-            return Hindrance("refused", by, reason, (refusal,))
+            text = f"it proposed it, and {refusal.step} refused it: {refusal.reason}"
+            return Hindrance("refused", by, text, (proposal,))
         if name in waiting:
             one = waiting[name]
-            return Hindrance(
-                "waiting", by, f"{one.role} is asked about what it proposed ({said}) and has not decided", (proposal,)
-            )
-        return Hindrance("unjudged", by, f"it proposed it ({said}), and {self._not_judged(by, name)}", (proposal,))
+            text = f"it proposed it, and {one.role} has not decided: `converge decide` answers request {one.id}"
+            return Hindrance("waiting", by, text, (proposal,))
+        return Hindrance("unjudged", by, f"it proposed it, and {self._not_judged(by, name)}", (proposal,))
 
     def _not_judged(self, by: str, proposal: str) -> str:
         agent = next((one for one in self._job.agents or () if one.name == by), None)

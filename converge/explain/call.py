@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from converge.capture import SAID, Captures, Question, asked_about, digest_of_arguments
 from converge.context import Context
+from converge.effect import Source
 from converge.fact import id_of
 from converge.support import Support
-from converge.trace import Captured, Event
+from converge.trace import ActivationFailed, Captured, Event
 
 
 class Call(NamedTuple):
@@ -115,6 +116,7 @@ class Calls:
         self._context, self._captures = context, captures
         self._rounds: dict[Question, int] = {}  # in the order of their answers
         self._by_round: dict[tuple[str, str], dict[int, list[Question]]] = {}  # agent, version -> round read -> asked
+        self._failed: dict[str, list[int]] = {}  # agent -> the rounds that an activation of it failed on
         self._read: dict[tuple[int, int], int] = {}  # source, round written -> round read
         self._stated: dict[tuple[int, int], list[int]] = {}  # source, round written -> the supports it added
         self._by_item: dict[tuple[int, int], _ByItem] = {}
@@ -151,7 +153,9 @@ class Calls:
     def _index(self, trace: Iterable[Event]) -> None:
         supports = self._context.supports
         for event in trace:
-            if isinstance(event, Captured):
+            if isinstance(event, ActivationFailed):
+                self._failed.setdefault(event.agent, []).append(event.round)
+            elif isinstance(event, Captured):
                 question = Question(event.agent, *event[3:8])
                 if self._captures.knows(question):
                     rounds = self._by_round.setdefault((event.agent, event.version), {})
@@ -171,18 +175,32 @@ class Calls:
     def _sorted(self, key: tuple[int, int]) -> "_ByItem":
         """Return what an activation asked, by the fact that it was about; None: about all it read."""
         asked, read = self._asked(key[0]), self._read.get(key, key[1] - 1)
-        # An activation that failed after it was answered is tried again in a later round, and asks nothing then.
-        earlier = [read] if read in asked else sorted((round for round in asked if round < read), reverse=True)
         supports = self._context.supports
         cited = {place for index in self._stated[key] for place in self._context.evidence_of(supports[index])}
-        for round in earlier:
+        # An activation that failed after it was answered is tried again in a later round, and asks nothing then.
+        for round in [read] if read in asked else sorted((one for one in asked if one < read), reverse=True):
             found: _ByItem = {}
             for question in asked[round]:
                 for item in self._items(question, cited):
                     found.setdefault(item, []).append(question)
             if found:
-                return found
+                before = self._answered_in_vain(supports.sources[key[0]], round)
+                return {item: self._with_earlier(several, before) for item, several in found.items()}
         return {}
+
+    def _answered_in_vain(self, source: Source, round: int) -> list[Question]:
+        """Return what an agent had asked in activations that failed."""
+        asked = self._by_round[source.agent, source.version]
+        return [one for failed in self._failed.get(source.agent, ()) if failed < round for one in asked.get(failed, ())]
+
+    def _with_earlier(self, questions: list[Question], before: Sequence[Question]) -> list[Question]:
+        """Return questions after those that led up to them: earlier tries, and earlier turns of the conversation."""
+        tries = {question._replace(attempt=attempt) for question in questions for attempt in range(question.attempt)}
+        led = [one for one in before if one in tries or any(self._leads(one, question) for question in questions)]
+        return [*led, *(question for question in questions if question not in led)]
+
+    def _leads(self, one: Question, other: Question) -> bool:
+        return self._is_one_talk([one, other]) and one.arguments != other.arguments
 
     def _items(self, question: Question, cited: Iterable[int]) -> list[int | None]:
         """Return what a question was about, in a list: a position, None for all that was read; empty for another."""
@@ -205,7 +223,9 @@ class Calls:
         """Whether each question goes on from the one before: one conversation of several turns."""
         answers = [self._captures.answer(one) for one in questions]
         talks = [one["messages"] for one in answers if isinstance(one, Mapping) and "messages" in one]
-        return bool(talks) and all(after[: len(before)] == before for before, after in pairwise(talks))
+        return len(talks) == len(questions) > 0 and all(
+            after[: len(before)] == before for before, after in pairwise(talks)
+        )
 
     def _call(self, question: Question, *, exact: bool) -> Call:
         captures = self._captures

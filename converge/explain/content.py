@@ -1,6 +1,6 @@
 """A fact as data: its id, its kind and its content, whether it was read with its class or as plain JSON."""
 
-__all__ = ["LABELS", "content_of", "data_of", "described", "label_of", "of_content"]
+__all__ = ["LABELS", "content_of", "data_of", "described", "label_of"]
 
 import re
 from collections.abc import Mapping
@@ -30,12 +30,14 @@ def data_of(fact: Fact) -> dict[str, Any]:
 def described(fact: Fact) -> str:
     """Return what a fact says, in one line: its fields as declared, without its kind; ids are shortened."""
     content = content_of(fact)
+    if kind_of(fact).label.startswith("Proposal.") and isinstance(content.get("fact"), dict):
+        sure = "" if content["confidence"] is None else f", {content['confidence']:.0%} sure"
+        return f"{_said(content['fact'])} (by {content['by']}{sure})"
     names = content if is_plain(fact) else [name for name in type(fact).__dataclass_fields__ if name in content]
-    return of_content({name: content[name] for name in names})
+    return _said({name: content[name] for name in names})
 
 
-def of_content(content: Mapping[str, Any]) -> str:
-    """Return what content says, in one line."""
+def _said(content: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={_short(value)!r}" for name, value in content.items())
 
 

@@ -61,7 +61,7 @@ class Cost(NamedTuple):
         if self.money:
             said.append(f"{self.money:.4g} in money")
         if self.seconds:
-            said.append(f"{self.seconds:.3g} s of waiting")
+            said.append(f"{self.seconds:.2g} s of waiting")
         if self.unpriced:
             said.append(f"{self.unpriced} without a price")
         return ", ".join(said)

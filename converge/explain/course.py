@@ -56,7 +56,7 @@ class Course(Shown):
         role: Any = self.label
         kind, *said = fact_line(self.fact)
         head = kind, Span(" ["), Span(self.label, role), Span("]"), *said
-        return Outline(head, parts=lambda: list(map(_told, self.turns)))
+        return Outline(head, parts=lambda: list(map(_told, self.turns)), tall=_TALL)
 
 
 _ROLES: Mapping[What, Any] = {"fell": "dead", "disputed": "disputed", "returned": "live", "marked": "warn"}
@@ -70,7 +70,10 @@ def _told(turn: Turn) -> Outline:
         Span(by, "agent"),
         Span(f": {one_line(turn.text)}" if turn.text else ""),
     )
-    return Outline(line)
+    return Outline(line, tall=_TALL)
+
+
+_TALL = 4
 
 
 def course(context: Context, trace: Iterable[Event], place: int) -> Course:
@@ -128,7 +131,9 @@ def _change(context: Context, place: int, round: int, label: str) -> Turn:
     lost = dict.fromkeys(fact for one in now.stated for fact in one.lost)
     facts = (*(mark.fact for mark in now.marks if mark.label != "dead"), *lost)
     what: What = "fell" if label == "dead" else "disputed"
-    return Turn(round, what, None, "; ".join(now.reasons), facts[:_NAMED])
+    marked = dict.fromkeys(mark.agent or "somebody outside" for mark in now.marks if mark.label != "dead")
+    text = f"what {' and '.join(marked)} said of it stands" if marked else "; ".join(now.reasons)
+    return Turn(round, what, None, text, facts[:_NAMED])
 
 
 def _named(facts: tuple[Fact, ...], count: int) -> str:

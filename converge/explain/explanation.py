@@ -3,6 +3,7 @@
 __all__ = ["Explanation", "explaining", "joined_explanation"]
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
@@ -72,7 +73,7 @@ class Explanation(Shown, Proof):
 
     def outline(self) -> Outline:
         """Return the tree."""
-        return _outline(self)
+        return replace(_outline(self), tall=4)
 
     def __str__(self) -> str:
         return Shown.__str__(self)
@@ -165,7 +166,7 @@ def _grouped(is_given: bool, agent: str, kind: str, several: Sequence[Explanatio
     by = Span("[given]", "dim") if is_given else Span(f"[{one_line(agent)}]", "agent")
     line = Span(f"{len(several):,} "), Span(kind, "kind"), Span(" "), by
     ref = " ".join([agent, *(id_of(one.fact) for one in several)])
-    return [Outline(line, parts=lambda: [_outline(one) for one in several], ref=ref)]
+    return [Outline(line, parts=lambda: [_outline(one) for one in several], ref=ref, folded=True)]
 
 
 class _Lazy(Sequence[Outline]):

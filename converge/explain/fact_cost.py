@@ -48,14 +48,14 @@ class FactCost(Shown):
 
     def outline(self) -> Outline:
         """Return its part, and each step that was paid for."""
-        head = (*fact_line(self.fact), Span("  "), Span(str(self.total), "money"))
+        head = Span(str(self.total), "money"), Span("  "), *fact_line(self.fact)
         among = f", one of {self.own.among} facts of the same answer" if self.own and self.own.among > 1 else ""
         own = (
             Span("its own part: ", "dim"),
             Span(brief(self.share) if self.own else "nothing", "money"),
             Span(among, "dim"),
         )
-        return Outline(head, notes=(own,), parts=lambda: [_paid(step, cost) for step, cost in self.steps()])
+        return Outline(head, notes=(own,), parts=lambda: [_paid(step, cost) for step, cost in self.steps()], tall=3)
 
 
 def _paid(step: Explanation, cost: Cost) -> Outline:

@@ -29,7 +29,7 @@ def fact_outlines(facts: Iterable[Fact]) -> list[Outline]:
 def _grouped(kind: str, facts: list[Fact]) -> list[Outline]:
     if len(facts) <= _MANY:
         return _each(facts)
-    return [Outline((Span(f"{len(facts):,} "), Span(kind, "kind")), parts=partial(_each, facts))]
+    return [Outline((Span(f"{len(facts):,} "), Span(kind, "kind")), parts=partial(_each, facts), folded=True)]
 
 
 def _each(facts: list[Fact]) -> list[Outline]:

@@ -12,7 +12,7 @@ _CLASSES = {"live": "live", "dead": "dead", "disputed": "disputed", "warn": "dis
 
 def flowchart(outline: Outline, most: int = 200) -> str:
     """Return a flowchart of at most so many boxes. Whatever facts say is text in it, and nothing else."""
-    return "\n".join(_lines(unfolded(outline, most)))
+    return "\n".join(_lines(unfolded(outline, most, folds=True)))
 
 
 def _lines(root: Outline) -> Iterator[str]:

@@ -35,8 +35,9 @@ Line = tuple[Span, ...]
 class Outline:
     """A line, what is said under it, and what stands below; `parts` is called when somebody looks.
 
-    ref: what it is about; an outline that comes again under the same ref is not unfolded again. hidden: how many parts
-    were left out by `unfolded`.
+    ref: what it is about; an outline that comes again under the same ref is not unfolded again. tall: how many rows it
+    may take where lines are short. folded: it is not unfolded unless all is wanted. hidden: how many parts were left
+    out by `unfolded`.
     """
 
     line: Line
@@ -44,6 +45,8 @@ class Outline:
     blocks: tuple[Block, ...] = ()
     parts: Callable[[], "Sequence[Outline]"] = field(default=tuple)
     ref: str = ""
+    tall: int = 1
+    folded: bool = False
     again: bool = False
     hidden: int = 0
 
@@ -96,10 +99,13 @@ _WIDE = 8
 _MOST = 2_000  # lines of a text that nobody has limited
 
 
-def unfolded(root: Outline, most: int | None = None) -> Outline:
-    """Return an outline whose parts are there, at most so many in all: first those that are nearest to the root."""
+def unfolded(root: Outline, most: int | None = None, *, folds: bool = False) -> Outline:
+    """Return an outline whose parts are there, at most so many in all: first those that are nearest to the root.
+
+    folds: what is folded stays so.
+    """
     tree = _Unfolding(root, None)
-    tree.run(most)
+    tree.run(most, folds=folds)
     return tree.result()
 
 
@@ -111,7 +117,8 @@ class _Unfolding:
         self.children: list[_Unfolding] = []
         self.hidden = 0
 
-    def run(self, most: int | None) -> None:
+    def run(self, most: int | None, *, folds: bool) -> None:
+        """Unfold what there is room for."""
         # Whoever has very many parts leaves room for what stands beside it.
         room, wide, waiting = most, max(_WIDE, (most or 0) // 5), deque([self])
         while waiting:
@@ -122,6 +129,8 @@ class _Unfolding:
                 node.outline = replace(node.outline, again=True, blocks=(), notes=())
                 continue
             self.seen.add(ref)
+            if folds and node.outline.folded:
+                continue
             shown = parts if room is None else parts[: max(min(room, wide), 0)]
             if room is not None:
                 if len(parts) - len(shown) == 1 and room:

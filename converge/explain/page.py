@@ -70,7 +70,8 @@ def _folded(root: Outline) -> Iterator[str]:
         if not (parts or inner or item.hidden):
             yield f'<div class="leaf">{_line(item)}</div>\n'
             continue
-        yield f"<details{' open' if depth < _OPEN else ''}><summary>{_line(item)}</summary>{inner}\n"
+        is_open = depth < _OPEN and not item.folded
+        yield f"<details{' open' if is_open else ''}><summary>{_line(item)}</summary>{inner}\n"
         more = f'<div class="leaf dim">{item.hidden:,} more</div>\n' if item.hidden else ""
         waiting.append((f"{more}</details>\n", depth))
         waiting += [(part, depth + 1) for part in reversed(parts)]

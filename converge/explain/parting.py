@@ -15,6 +15,7 @@ from converge.explain.content import data_of
 from converge.explain.facts import fact_outlines
 from converge.explain.outline import Block, Outline, Shown, Span, clipped, one_line
 from converge.fact import Fact, Invalidation, id_of, kind_of
+from converge.stored_kinds import BUILT_IN
 from converge.support import OUTSIDE, Support
 
 
@@ -75,7 +76,7 @@ class Parting(Shown):
         """Return the parting and what follows from it, job by job."""
         one, other = (one_line(side.job_id) for side in self.sides)
         head = Span(one, "strong"), Span(" and "), Span(other, "strong"), Span(f": {one_line(self.reason)}")
-        return Outline(head, parts=lambda: [_side(side) for side in self.sides] if self else [])
+        return Outline(head, parts=lambda: [_side(side) for side in self.sides] if self else [], tall=4)
 
 
 def _side(side: Side) -> Outline:
@@ -237,16 +238,18 @@ class _Anew:
 
 
 def _sorted(context: Context, places: Iterable[int]) -> tuple[Fact, ...]:
-    """Return facts, live ones first, what was concluded last before what it was concluded from."""
-    order = sorted(
-        places,
-        key=lambda place: (
+    """Return facts, live ones first, what was concluded last before the rest, and facts about facts at the end."""
+
+    def order(place: int) -> tuple[bool, bool, int, str]:
+        fact = context.facts[place]
+        return (
             not context.is_live(place, context.highest),
+            kind_of(fact).label in BUILT_IN,
             -context.rounds[place],
-            id_of(context.facts[place]),
-        ),
-    )
-    return tuple(context.facts[place] for place in order)
+            id_of(fact),
+        )
+
+    return tuple(context.facts[place] for place in sorted(places, key=order))
 
 
 def _held(job: Known, other: Known) -> tuple[Fact, ...]:
@@ -278,7 +281,9 @@ def _unparted(held: tuple[tuple[Fact, ...], ...]) -> str:
 def _reason(agent: str | None, round: int, sides: Sequence[Any]) -> str:
     counts = [len(side.stated) for side in sides]
     if agent is None:
-        return f"they part in what was given in round {round}: {counts[0]} facts against {counts[1]}"
+        alone = [side.job_id for side in sides if side.stated]
+        whose = f"{alone[0]} alone was given something" if len(alone) == 1 else "each was given what the other was not"
+        return f"they part in round {round}, where {whose}"
     first = f"they part at agent {agent} in round {round}"
     prompts = [[call.prompt for call in side.calls] for side in sides]
     if all(prompts):

@@ -15,29 +15,32 @@ def lines(outline: Outline, *, most: int | None = None, width: int | None = None
 
 
 def spans(
-    outline: Outline, *, most: int | None = None, width: int | None = None, blocks: bool = False, tall: int = 3
+    outline: Outline, *, most: int | None = None, width: int | None = None, blocks: bool = False, whole: bool = False
 ) -> Iterator[Line]:
     """Yield an outline as lines whose parts keep their roles.
 
-    most: how many outlines are unfolded, the nearest first. width: lines are wrapped there, and one thing takes no more
-    than `tall` of them; without, nothing is cut. blocks: longer texts as well, whole.
+    most: how many outlines are unfolded, the nearest first. width: lines are wrapped there, and cut where they take
+    more rows than they may, unless they are wanted `whole`. blocks: longer texts as well.
     """
-    waiting: list[tuple[Outline | Line, str, str]] = [(unfolded(outline, most), "", "")]
+    waiting: list[tuple[Outline | Line, str, str]] = [(unfolded(outline, most, folds=most is not None), "", "")]
     while waiting:
         item, first, rest = waiting.pop()
         if not isinstance(item, Outline):
-            yield from _fitted(item, first, rest, width, tall)
+            yield from _fitted(item, first, rest, width, 1)
             continue
-        parts = item.parts()
+        parts, tall = item.parts(), _UNLIMITED if whole else item.tall
         below = rest + ("│  " if parts or item.hidden else "   ")
-        line = (*item.line, Span("  see above", "dim")) if item.again else item.line
+        line = (Span("see above: ", "dim"), *item.line) if item.again else item.line
         yield from _fitted(line, first, below if parts or item.hidden else rest + "   ", width, tall)
         for note in item.notes:
-            yield from _fitted(note, below, below, width, tall)
+            yield from _fitted(note, below, below, width, max(tall, _NOTE))
         if blocks:
             for block in item.blocks:
-                yield from _block(block, below)
+                yield from _block(block, below, width)
         waiting += reversed(_below(item, parts, rest))
+
+
+_UNLIMITED, _NOTE = 1_000_000, 2  # rows
 
 
 def _below(item: Outline, parts: Sequence[Outline], rest: str) -> list[tuple[Outline | Line, str, str]]:
@@ -56,6 +59,9 @@ def _fitted(line: Line, first: str, rest: str, width: int | None, tall: int) -> 
         yield (Span(first, "dim"), *line)
         return
     room = max(width - max(len(first), len(rest)), 20)
+    if tall == 1:
+        yield (Span(first, "dim"), *_clipped(line, width - len(first)))
+        return
     rows = _wrapped(line, room)
     if len(rows) > tall:
         rows = rows[:tall]
@@ -106,8 +112,20 @@ def _ended(row: Line, room: int) -> Line:
     return (*before, Span(last.text + "…", last.role))
 
 
-def _block(block: Block, margin: str) -> Iterator[Line]:
+def _clipped(line: Line, room: int) -> Iterator[Span]:
+    """Yield what fits of a line, and a sign that there is more."""
+    left = max(room - 1, 1)
+    for text, role in line:
+        yield Span(text[:left], role)
+        left -= len(text)
+        if left < 0:
+            break
+    yield Span("…", "dim")
+
+
+def _block(block: Block, margin: str, width: int | None) -> Iterator[Line]:
     yield (Span(margin, "dim"), Span(block.title, "strong"))
+    margin += "  "
     for line in block.text.splitlines() or [""]:
         indent = line[: len(line) - len(line.lstrip())].replace("\t", "    ")
-        yield (Span(margin + "  ", "dim"), Span(indent + one_line(line)))
+        yield from _fitted((Span(indent + one_line(line)),), margin, margin, width, _UNLIMITED)
