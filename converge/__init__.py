@@ -4,6 +4,12 @@ from converge.agent import Agent, Live, Retry, agent
 from converge.checking.certificate import Certificate
 from converge.checking.verify import Report
 from converge.engine import Engine, run
+from converge.explain.absence import Absence
+from converge.explain.cost import Cost
+from converge.explain.course import Course
+from converge.explain.explained import Explained
+from converge.explain.explanation import Explanation
+from converge.explain.parting import Parting
 from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Suggestion, Violation, id_of, kind_of
 from converge.gate import corroborated_by, human, judged_by, min_confidence
 from converge.intent import Allowance, Budget, RootIntent, Spend
@@ -18,14 +24,19 @@ from converge.stop import Stop, StopReason, Unread
 from converge.view import Conflict, View
 
 __all__ = [
+    "Absence",
     "Agent",
     "Allowance",
     "Assertion",
     "Budget",
     "Certificate",
     "Conflict",
+    "Cost",
+    "Course",
     "Decision",
     "Engine",
+    "Explained",
+    "Explanation",
     "Fact",
     "Failure",
     "Invalidation",
@@ -35,6 +46,7 @@ __all__ = [
     "Live",
     "Opinion",
     "Outcome",
+    "Parting",
     "Plan",
     "Proof",
     "Proposal",

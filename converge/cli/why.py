@@ -12,6 +12,7 @@ from converge.cli.answer import (
     AsMermaid,
     Everything,
     FactWords,
+    Form,
     WithCalls,
     asked,
     form_of,
@@ -20,6 +21,7 @@ from converge.cli.answer import (
 from converge.cli.console import AsJson, JobId, counted, data, news, one_line, write_json, write_line
 from converge.cli.place import DEFAULT_STORE, StoreAddress
 from converge.cli.stored import Cycle
+from converge.cli.usage import OptionInvalid
 from converge.explain.content import data_of, described
 from converge.explain.cost import Cost
 from converge.explain.explained import Explained
@@ -58,7 +60,7 @@ def why(
     told = {"job_id": explained.job_id, "store": store}
     found = _meant(explained, fact)
     if found is None:
-        _list(explained, told, as_json=as_json)
+        _list(explained, told, form)
     elif explained.label(found) == "live":
         answer = explained.why(found)
         show_answer(answer, form, told, everything=everything, calls=calls)
@@ -88,10 +90,13 @@ def _summary(proof: Explanation) -> str:
 _SHOWN = 20
 
 
-def _list(explained: Explained, told: dict[str, Any], *, as_json: bool) -> None:
+def _list(explained: Explained, told: dict[str, Any], form: Form) -> None:
     """Print what there is to ask about."""
     facts = explained.conclusions()
-    if as_json:
+    if form in ("mermaid", "html"):
+        advice = f"name one of the {len(facts)} conclusions: `converge why {explained.job_id}` lists them"
+        raise OptionInvalid("[FACT]", advice)
+    if form == "json":
         write_json({**told, "what": "conclusions", "facts": [data_of(fact) for fact in facts]})
         return
     console = data()

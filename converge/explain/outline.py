@@ -130,6 +130,7 @@ class _Unfolding:
                 continue
             self.seen.add(ref)
             if folds and node.outline.folded:
+                node.hidden = len(parts)
                 continue
             shown = parts if room is None else parts[: max(min(room, wide), 0)]
             if room is not None:
