@@ -131,7 +131,7 @@ def test_every_question_is_answered_as_a_flowchart_and_a_page(cli: Cli, question
         ),
         (("why-not", "one", "Risk", "port"), " holds: ask why it does"),
         (("why", "one", "--json", "--html"), "--json: give it or --html, not both"),
-        (("why", "two", "--html"), "[FACT]: name one of the 2 conclusions: `converge why two` lists them"),
+        (("why", "two", "--html"), "FACT: name one of the 2 conclusions: `converge why two` lists them"),
         (("why", "ones"), "did you mean one?"),
         (("diff", "one", "tow"), "did you mean two?"),
     ],

@@ -30,7 +30,7 @@ from converge.wiring import Wiring
 
 FactWords = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FACT]", help="Its id or the first digits of it, or a kind and values: Risk name=fire."),
+    typer.Argument(metavar="FACT", help="Its id or the first digits of it, or a kind and values: Risk name=fire."),
 ]
 AsMermaid = Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flowchart instead of text.")]
 AsHtml = Annotated[bool, typer.Option("--html", help="Print a page of HTML instead of text.")]
