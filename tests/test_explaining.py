@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from converge import (
     Allowance,
@@ -154,6 +155,19 @@ async def test_calls_of_an_agents_own_are_shown_as_they_were_captured():
     (call,) = outcome.why(Risk("late", 4)).calls
     assert (call.question.name, call.answer, call.prompt, call.model) == ("measure", {"length": 4}, [], None)
     assert call.to_dict()["answer"] == {"length": 4}
+
+
+async def test_calls_that_nothing_tells_apart_are_all_shown_and_said_to_be_several():
+    async def look(text):
+        return len(text)
+
+    @agent(reads=Signal, writes=Risk)
+    async def gauge(view):
+        found = [await view.capture("look", look, signal.text) for signal in view.new(Signal)]
+        yield Risk("all", sum(found))
+
+    calls = (await Engine([gauge]).run("go", [LATE, LOST])).why(Risk("all", 8)).calls
+    assert [(call.answer, call.exact) for call in calls] == [(4, False), (4, False)]
 
 
 async def test_a_stored_job_explains_itself_as_its_outcome_does(model):
@@ -625,9 +639,10 @@ async def test_whatever_facts_and_models_say_cannot_steer_a_terminal():
 
 
 async def test_text_keeps_to_the_columns_it_is_given():
-    for shown in await every_answer("a long story " * 20):
-        for width in (40, 80):
-            assert max(map(len, shown.text(width=width).splitlines())) <= width
+    for story in ("a long story " * 20, "long" * 100, "長い話 " * 50):
+        for shown in await every_answer(story):
+            for width in (40, 80):
+                assert max(map(cell_len, shown.text(width=width).splitlines())) <= width
 
 
 async def test_text_says_how_much_it_leaves_out():

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from converge.agent import Agent
+from converge.deciding import Asked, asked
 from converge.effect import Given
 from converge.errors import FactNotLive
 from converge.explain.absence import Absence, Job, absence
@@ -53,6 +54,17 @@ class Explained:
 
     def __repr__(self) -> str:
         return f"<explained job {self.job_id}>"
+
+    @property
+    def stop(self) -> str | None:
+        """Why the job stopped, in a sentence; None while it runs, and where it was interrupted."""
+        last = self.trace[-1] if self.trace else None
+        return last.text if isinstance(last, JobStopped) else None
+
+    @cached_property
+    def asked(self) -> tuple[Asked, ...]:
+        """What people are asked and have not decided."""
+        return asked(self._view)
 
     def fact(self, words: Words) -> Fact:
         """Return the fact that is meant; of several, the live one. Raises FactUnknown, which lists what there is."""
@@ -117,7 +129,7 @@ class Explained:
 
         Where every kind is used, those from which something is only proposed. Latest first.
         """
-        context, heads = self.context, self._heads()
+        context, heads = self.context, self._heads
         used = {kind for kind, by in heads.items() if by}
         believed = {kind for kind, by in heads.items() if any(not _is_about_facts(one) for one in by)}
         for besides in (used, believed):
@@ -169,6 +181,7 @@ class Explained:
         reason = stop.reason if isinstance(stop, JobStopped) else None
         return Job(self.context, self.trace, self._job.watermarks, reason, self._agents, self._kinds)
 
+    @cached_property
     def _heads(self) -> dict[str, set[str]]:
         """Return, by kind, the kinds that something of was concluded from it, other kinds only."""
         context, heads = self.context, dict[str, set[str]]()

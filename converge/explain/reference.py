@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from converge.context import Context
 from converge.errors import FactUnknown
 from converge.explain.content import content_of, described
@@ -45,25 +47,26 @@ class Wanted:
         """Whether a fact is meant. Text stands for whatever is written so: "3" for 3, "true" for True."""
         if kind_of(fact).label != self.kind:
             return False
-        content = content_of(fact)
-        if any(name not in content or not _same(content[name], value) for name, value in self.fields.items()):
+        if is_plain(fact):
+            return self.fits_content(content_of(fact))  # nobody knows its key: any field may have these values
+        names = type(fact).__dataclass_fields__
+        if any(name not in names or not _same(getattr(fact, name), value) for name, value in self.fields.items()):
             return False
-        return not self.has_key or self._has_key(fact, content)
+        key = kind_of(fact).key or tuple(names)
+        return not self.has_key or (
+            len(key) == len(self._values)
+            and all(_same(getattr(fact, name), value) for name, value in zip(key, self._values, strict=True))
+        )
 
     def fits_content(self, content: Mapping[str, Any]) -> bool:
         """Whether a fact with this content, of whose class nothing is known, may be meant."""
         if any(name not in content or not _same(content[name], value) for name, value in self.fields.items()):
             return False
-        wanted = self.key if isinstance(self.key, tuple) else (self.key,)
-        return not self.has_key or all(any(_same(value, one) for value in content.values()) for one in wanted)
+        return not self.has_key or all(any(_same(value, one) for value in content.values()) for one in self._values)
 
-    def _has_key(self, fact: Fact, content: Mapping[str, Any]) -> bool:
-        wanted = self.key if isinstance(self.key, tuple) else (self.key,)
-        if not is_plain(fact):
-            kind = kind_of(fact)
-            values = [content[name] for name in kind.key] if kind.keyed else list(content.values())
-            return len(values) == len(wanted) and all(map(_same, values, wanted))
-        return self.fits_content(content)  # nobody knows its key: any of its fields may have these values
+    @property
+    def _values(self) -> tuple[Any, ...]:
+        return self.key if isinstance(self.key, tuple) else (self.key,)
 
     def __str__(self) -> str:
         said = [f"{name}={value!r}" for name, value in self.fields.items()]
@@ -129,4 +132,8 @@ def no_such_kind(kind: str, kinds: Iterable[str], *, declared: bool = False) -> 
 
 
 def _same(value: Any, wanted: Any) -> bool:
-    return bool(value == wanted) or (isinstance(wanted, str) and wanted in (str(value), json.dumps(value)))
+    if value == wanted:
+        return True
+    if not isinstance(wanted, str) or isinstance(value, str):
+        return False
+    return wanted == str(value) or wanted == json.dumps(to_jsonable_python(value), ensure_ascii=False)

@@ -4,6 +4,7 @@ __all__ = ["lines", "spans"]
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from unicodedata import combining, east_asian_width
 
 from converge.explain.outline import Block, Line, Outline, Span, one_line, unfolded
 
@@ -59,7 +60,7 @@ def _below(item: Outline, parts: Sequence[Outline], rest: str) -> list[tuple[Out
 
 def _fitted(line: Line, first: str, rest: str, width: int | None, tall: int) -> Iterator[Line]:
     """Wrap a line between words, parts keeping their roles."""
-    if width is None or len(first) + sum(len(span.text) for span in line) <= width:
+    if width is None or len(first) + sum(_columns(span.text) for span in line) <= width:
         yield (Span(first, "dim"), *line)
         return
     room = max(width - max(len(first), len(rest)), 20)
@@ -78,22 +79,45 @@ def _wrapped(line: Line, room: int) -> list[Line]:
     rows: list[list[Span]] = [[]]
     left = room
     for word, role in _pieces(line, room):
-        if len(word) > left and left < room:
+        if _columns(word) > left and left < room:
             rows.append([])
             left = room
         fitting = word.lstrip() if left == room and len(rows) > 1 else word
         if fitting:
-            rows[-1].append(Span(fitting[:room], role))
-            left = room - sum(len(span.text) for span in rows[-1])
+            rows[-1].append(Span(fitting, role))
+            left -= _columns(fitting)
     return [tuple(row) for row in rows if row]
 
 
 def _pieces(line: Line, room: int) -> Iterator[Span]:
-    """Yield the words of a line with the spaces before them; what is longer than a row comes in pieces."""
+    """Yield the words of a line with the spaces before them; what is wider than a row comes in pieces."""
     for span in line:
         for word in _words(span.text):
-            for start in range(0, len(word), room):
-                yield Span(word[start : start + room], span.role)
+            rest = word
+            while _columns(rest) > room:
+                piece = _cut(rest, room)
+                yield Span(piece, span.role)
+                rest = rest[len(piece) :]
+            yield Span(rest, span.role)
+
+
+def _cut(text: str, room: int) -> str:
+    """Return as much of a text as fits, one character at least."""
+    if text.isascii():
+        return text[: max(room, 1)]
+    columns = 0
+    for place, sign in enumerate(text):
+        columns += _columns(sign)
+        if columns > room:
+            return text[: max(place, 1)]
+    return text
+
+
+def _columns(text: str) -> int:
+    """Return how many columns a terminal takes for a text: two for a wide character, none for a mark on another."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(sign) else 2 if east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def _words(text: str) -> Iterator[str]:
@@ -109,22 +133,24 @@ def _words(text: str) -> Iterator[str]:
 
 def _ended(row: Line, room: int) -> Line:
     """Return a row that says that more would follow."""
-    text = sum(len(span.text) for span in row)
-    *before, last = row
-    if text >= room:
-        last = Span(last.text[: max(len(last.text) - 1 - (text - room), 0)], last.role)
-    return (*before, Span(last.text + "…", last.role))
+    return tuple(_clipped((*row, Span(" ")), room)) if sum(_columns(one.text) for one in row) >= room else (*row, _MORE)
+
+
+_MORE = Span("…", "dim")
 
 
 def _clipped(line: Line, room: int) -> Iterator[Span]:
     """Yield what fits of a line, and a sign that there is more."""
     left = max(room - 1, 1)
     for text, role in line:
-        yield Span(text[:left], role)
-        left -= len(text)
-        if left < 0:
+        if _columns(text) > left:
+            yield Span(_cut(text, left), role)
             break
-    yield Span("…", "dim")
+        yield Span(text, role)
+        left -= _columns(text)
+        if not left:
+            break
+    yield _MORE
 
 
 def _block(block: Block, margin: str, width: int | None) -> Iterator[Line]:
