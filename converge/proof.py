@@ -3,11 +3,11 @@
 A proof is unfolded where it is looked at: asking for one costs nothing that depends on how much lies behind it.
 """
 
-__all__ = ["Proof", "Proving", "joined", "path_between", "prove"]
+__all__ = ["Many", "Proof", "Proving", "joined", "path_between", "prove"]
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from converge.context import Context
 from converge.errors import FactNotLive
@@ -22,7 +22,7 @@ class Proof:
     Printing it shows the tree; what was shown already is named and not unfolded again.
     """
 
-    def __init__(self, fact: Fact, agent: str | None, round: int, because: Callable[[], tuple[Any, ...]]) -> None:
+    def __init__(self, fact: Fact, agent: str | None, round: int, because: Callable[[], Sequence[Any]]) -> None:
         self.fact, self.agent, self.round, self._reasons = fact, agent, round, because
 
     def __repr__(self) -> str:
@@ -30,8 +30,8 @@ class Proof:
         return f"<proof of {self.fact!r}, {by}; print it to see the tree>"
 
     @cached_property
-    def because(self) -> tuple["Proof", ...]:
-        """The proofs of what this one rests on, in the order of their merging."""
+    def because(self) -> Sequence["Proof"]:
+        """The proofs of what this one rests on, in the order of their merging; many of them are made when looked at."""
         return self._reasons()
 
     def premises(self) -> tuple[Fact, ...]:
@@ -80,7 +80,7 @@ class Proving(Generic[P]):
         self.context, self.upto, self.smallest = context, upto, Smallest(context, upto)
         self._make = make
         self._proofs: dict[int, P] = {}
-        self._reasons: dict[int, tuple[P, ...]] = {}  # by evidence, so that facts that share a node share their reasons
+        self._reasons: dict[int, Sequence[P]] = {}  # by evidence, so that facts that share a node share their reasons
 
     def of(self, fact: Fact) -> P:
         """Return the proof of a fact. Raises FactNotLive for one that is unknown, dead or disputed."""
@@ -89,11 +89,14 @@ class Proving(Generic[P]):
             raise FactNotLive(id_of(fact), known=position is not None)
         return self._of(position)
 
-    def reasons(self, support: Support) -> tuple[P, ...]:
+    def reasons(self, support: Support) -> Sequence[P]:
         """Return the proofs of what a support rests on."""
         shared = id(support.evidence)
         if shared not in self._reasons:
-            self._reasons[shared] = tuple(map(self._of, self.context.evidence_of(support)))
+            evidence = self.context.evidence_of(support)
+            self._reasons[shared] = (
+                Many(evidence, self._of) if len(evidence) > _MANY else tuple(map(self._of, evidence))
+            )
         return self._reasons[shared]
 
     def author(self, support: Support) -> str | None:
@@ -106,6 +109,28 @@ class Proving(Generic[P]):
         if proof is None:
             proof = self._proofs[place] = self._make(self, place, self.smallest.support(place))
         return proof
+
+
+_MANY = 100  # reasons; more are made when they are looked at
+
+
+class Many(Sequence[P]):
+    """A sequence whose items are made when somebody looks at them."""
+
+    def __init__(self, items: Sequence[Any], make: Callable[[Any], P]) -> None:
+        self._items, self._make = items, make
+
+    @overload
+    def __getitem__(self, index: int) -> P: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[P]: ...
+    def __getitem__(self, index: int | slice) -> P | Sequence[P]:
+        if isinstance(index, slice):
+            return Many(self._items[index], self._make)
+        return self._make(self._items[index])
+
+    def __len__(self) -> int:
+        return len(self._items)
 
 
 def prove(context: Context, fact: Fact, upto: int) -> Proof:

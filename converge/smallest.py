@@ -5,12 +5,13 @@
 2. Costs are settled in ascending order (Knuth 1977), so a proof is well founded whatever circles the supports make.
 3. Only what stands behind the fact is looked at, and nothing at all where a fact has one derivation. Of equals, the one
    of the earliest round, and then by the names of agents and the ids of what it rests on: arrival decides nothing.
+4. Where more stands behind a fact than anybody would read, its earliest derivation is taken instead, which takes no
+   search. `is_exact` says which it was; that depends on the fact alone, and not on what was asked before.
 """
 
 __all__ = ["Smallest"]
 
 from collections.abc import Sequence
-from functools import cached_property
 from heapq import heappop, heappush
 from typing import Any
 
@@ -18,6 +19,7 @@ from converge.context import Context
 from converge.fact import id_of
 from converge.support import OUTSIDE, Support
 
+MOST_BEHIND = 1_000  # facts behind one whose smallest proof is looked for
 _MOST = 2**62  # steps: a tree of more is as good as any other, and numbers stay small
 _PREMISE = 1
 
@@ -28,6 +30,9 @@ class Smallest:
     def __init__(self, context: Context, upto: int) -> None:
         self._context, self._upto = context, upto
         self._outside = context.supports.number(OUTSIDE)
+        self._all_live = context.labelling.all_live(upto)
+        self._options: dict[int, Sequence[int]] = {}
+        self._behind: dict[int, frozenset[int]] = {}
         self._chosen: dict[int, int] = {}
         self._costs: dict[int, int] = {}
 
@@ -37,26 +42,52 @@ class Smallest:
             options = self.options(place)
             if len(options) == 1:
                 self._chosen[place] = options[0]
+            elif self.is_exact(place):
+                _Search(self, self._context, self._chosen, self._costs).run(place)
             else:
-                _Search(self, self._context, self._chosen, self._costs).run(place, options)
+                self._chosen[place] = self._earliest(place, options)
         return self._context.supports[self._chosen[place]]
 
+    def is_exact(self, place: int) -> bool:
+        """Whether no more stands behind a fact than is searched."""
+        seen, waiting = {place}, [place]
+        while waiting and len(seen) <= MOST_BEHIND:
+            new = self._cited(waiting.pop()) - seen
+            seen |= new
+            waiting += new
+        return len(seen) <= MOST_BEHIND
+
     def options(self, place: int) -> Sequence[int]:
-        """Return the supports that the smallest proof of a live fact may begin with; of a premise, the given one."""
+        """Return the supports that a proof of a live fact may begin with; of a premise, the given one."""
+        options = self._options.get(place)
+        if options is None:
+            options = self._options[place] = self._looked_up(place)
+        return options
+
+    def is_premise(self, place: int) -> bool:
+        """Whether the fact at a position was given from outside."""
+        return self._context.supports[self.options(place)[0]].source == self._outside
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _cited(self, place: int) -> frozenset[int]:
+        """Return all that the options of a fact rest on."""
+        cited = self._behind.get(place)
+        if cited is None:
+            supports = [self._context.supports[index] for index in self.options(place)]
+            cited = frozenset().union(*(self._context.evidence_of(support) for support in supports))
+            self._behind[place] = cited
+        return cited
+
+    def _looked_up(self, place: int) -> Sequence[int]:
         supports = self._context.supports
         options = list(supports.of(place))
         if len(options) == 1:
             return options  # it is live, so there is a proof, and no other
-        if place in self.premises:
-            return [index for index in options if supports[index].source == self._outside][:1]
-        if not self._context.labelling.all_live(self._upto):
-            options = [index for index in options if self._may_prove(index)]
-        return self._worthwhile(options) if len(options) > 1 else options
-
-    @cached_property
-    def premises(self) -> frozenset[int]:
-        """The facts that were given from outside."""
-        return frozenset(one.fact for one in self._context.supports if one.source == self._outside)
+        given = [index for index in options if supports[index].source == self._outside]
+        if given:
+            return given[:1]
+        return options if self._all_live else [index for index in options if self._may_prove(index)]
 
     def _may_prove(self, index: int) -> bool:
         context, upto = self._context, self._upto
@@ -64,14 +95,15 @@ class Smallest:
             return False
         return all(context.is_live(cited, upto) for cited in context.evidence_of(context.supports[index]))
 
-    def _worthwhile(self, options: list[int]) -> list[int]:
-        """Leave out what costs more than another option whatever lies behind it."""
-        sizes = {index: len(self._context.evidence_of(self._context.supports[index])) for index in options}
-        smallest = min(options, key=sizes.__getitem__)
-        evidence = self._context.evidence_of(self._context.supports[smallest])
-        if not self.premises.issuperset(evidence):
-            return options
-        return [index for index in options if sizes[index] <= sizes[smallest]]
+    def _earliest(self, place: int, options: Sequence[int]) -> int:
+        """Return a support that leads back to premises without a search."""
+        if self._all_live:  # then whatever it rests on is of an earlier round
+            return min(options, key=self._order)
+        return self._context.labelling.reason(place, self._upto)
+
+    def _order(self, index: int) -> tuple[Any, ...]:
+        round, agent, version, ids = named(self._context, index)
+        return (round, len(ids), agent, version, ids)
 
 
 class _Search:
@@ -83,11 +115,10 @@ class _Search:
         self._unmet: dict[int, int] = {}  # an option -> how many it waits for
         self._sums: dict[int, int] = {}  # an option -> what is known of its cost
         self._ready: list[tuple[int, str, Any, int]] = []
-        self._rivals: set[int] = set()  # options of facts that have several
 
-    def run(self, root: int, options: Sequence[int]) -> None:
+    def run(self, root: int) -> None:
         """Choose the support of a fact that has several options, and of all that this takes."""
-        self._collect(root, options)
+        self._collect(root)
         costs, chosen, supports = self._costs, self._chosen, self._context.supports
         while root not in costs:
             cost, _, _, index = heappop(self._ready)
@@ -96,17 +127,14 @@ class _Search:
                 costs[place], chosen[place] = cost, index
                 self._pass_on(place, cost)
 
-    def _collect(self, root: int, options: Sequence[int]) -> None:
-        seen, waiting = {root}, [(root, options)]
+    def _collect(self, root: int) -> None:
+        seen, waiting = {root}, [root]
         while waiting:
-            _, options = waiting.pop()
-            if len(options) > 1:
-                self._rivals.update(options)
-            for index in options:
+            for index in self._rules.options(waiting.pop()):
                 for cited in self._open(index):
                     if cited not in seen:
                         seen.add(cited)
-                        waiting.append((cited, self._rules.options(cited)))
+                        waiting.append(cited)
 
     def _open(self, index: int) -> list[int]:
         """Take in an option; return what it waits for."""
@@ -114,7 +142,7 @@ class _Search:
         for cited in self._context.evidence_of(self._context.supports[index]):
             cost = costs.get(cited)
             if cost is None:
-                if cited not in self._rules.premises:
+                if not self._rules.is_premise(cited):
                     missing.append(cited)
                     self._uses.setdefault(cited, []).append(index)
                     continue
@@ -133,12 +161,14 @@ class _Search:
                 self._meet(index)
 
     def _meet(self, index: int) -> None:
-        fact = self._context.facts[self._context.supports[index].fact]
-        tie = self._named(index) if index in self._rivals else ()
-        heappush(self._ready, (min(self._sums[index], _MOST), id_of(fact), tie, index))
+        place = self._context.supports[index].fact
+        tie = named(self._context, index) if len(self._rules.options(place)) > 1 else ()
+        heappush(self._ready, (min(self._sums[index], _MOST), id_of(self._context.facts[place]), tie, index))
 
-    def _named(self, index: int) -> tuple[Any, ...]:
-        support, context = self._context.supports[index], self._context
-        source = context.supports.sources[support.source]
-        ids = sorted(id_of(context.facts[cited]) for cited in context.evidence_of(support))
-        return (support.round, source.agent, source.version, ids)
+
+def named(context: Context, index: int) -> tuple[int, str, str, list[str]]:
+    """Return what tells a support from others of its fact, and does not depend on arrival."""
+    support = context.supports[index]
+    source = context.supports.sources[support.source]
+    ids = sorted(id_of(context.facts[cited]) for cited in context.evidence_of(support))
+    return (support.round, source.agent, source.version, ids)

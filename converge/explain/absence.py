@@ -6,7 +6,9 @@ are known that wrote such facts at some time, and the answer says so.
 
 __all__ = ["Absence", "Hindrance", "absence"]
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import nsmallest
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from converge.agent import Agent, kind_read
@@ -162,6 +164,7 @@ class _Search:
         self._job, self._context = job, job.context
         self._view = View(job.context, job.context.highest, UNRESTRICTED)
         self._refused = refusals(self._view)
+        self._written: dict[str, Mapping[str, Mapping[int, None]]] = {}
 
     def of(self, wanted: Wanted, above: frozenset[str], *, holds: bool = False) -> Absence:
         job, context = self._job, self._context
@@ -208,7 +211,7 @@ class _Search:
         pair = content_proposed(id_of(proposal), content_of(proposal))
         proposed = getattr(proposal, "fact", None)
         if isinstance(proposed, Fact):
-            return wanted.fits(proposed)
+            return bool(wanted.among([proposed]))
         return pair is not None and wanted.fits_content(pair[1])
 
     def _judged(self, proposal: Fact, waiting: dict[str, Any]) -> Hindrance:
@@ -244,19 +247,20 @@ class _Search:
             writers = [one for one in by_name.values() if kind in {kind_of(cls).label for cls in one.writes}]
             # What stands behind a gate concludes nothing of its own.
             return [(one.name, one) for one in writers if not _is_behind(one, by_name)]
-        sources = {name for name, _ in self._wrote(kind)}
-        return [(name, None) for name in sorted(sources)]
+        return [(name, None) for name in sorted(self._wrote(kind))]
 
-    def _wrote(self, kind: str) -> Iterator[tuple[str, Fact]]:
-        """Iterate over who stated facts of a kind, or proposals of it, and what."""
-        supports = self._context.supports
-        for label in (kind, f"Proposal.{kind}"):
-            log = self._context.kinds.get(label)
-            for fact in log.between(-1, self._context.highest) if log else ():
-                for support in self._context.supports_of(self._context.position[id_of(fact)]):
-                    name = supports.sources[support.source].agent
-                    if name and not (label == kind and name.endswith(".gate")):
-                        yield name, fact
+    def _wrote(self, kind: str) -> Mapping[str, Mapping[int, None]]:
+        """Return who stated facts of a kind, or proposals of it, and where these stand; gates are left out."""
+        if kind not in self._written:
+            supports, facts, labels = self._context.supports, self._context.facts, (kind, f"Proposal.{kind}")
+            found: dict[str, dict[int, None]] = {}
+            for support in supports:
+                label = kind_of(facts[support.fact]).label
+                name = supports.sources[support.source].agent
+                if label in labels and name and not (label == kind and name.endswith(".gate")):
+                    found.setdefault(name, {})[support.fact] = None
+            self._written[kind] = found
+        return self._written[kind]
 
     def _hindered(self, name: str, agent: Agent | None, wanted: Wanted, above: frozenset[str]) -> Iterator[Hindrance]:
         """Say what stood in the way of one agent; the first thing that did."""
@@ -275,12 +279,12 @@ class _Search:
             yield self._silent(name, ran, wanted)
 
     def _silent(self, name: str, ran: int, wanted: Wanted) -> Hindrance:
-        others = list({id_of(fact): fact for by, fact in self._wrote(wanted.kind) if by == name}.values())
+        others = [self._context.facts[place] for place in self._wrote(wanted.kind).get(name, ())]
         times = "once" if ran == 1 else f"{ran:,} times"
         if not others:
             return Hindrance("silent", name, f"it ran {times} and stated no {wanted.kind}")
         text = f"it ran {times} and stated {len(others):,} {wanted.kind}, none of them so"
-        return Hindrance("silent", name, text, tuple(others[:_NAMED]))
+        return Hindrance("silent", name, text, tuple(nsmallest(_NAMED, others, key=id_of)))
 
     def _nothing_to_read(self, agent: Agent, empty: Sequence[str], above: frozenset[str]) -> Hindrance:
         new = [kind for kind in empty if kind not in above and len(above) < _DEEP]
@@ -356,9 +360,9 @@ class _Search:
         """Return the live facts of the kind, those of the same key if a key is meant."""
         log = self._context.kinds.get(wanted.kind)
         highest = self._context.highest
-        facts = log.between(-1, highest) if log else ()
-        live = [fact for fact in facts if self._context.is_live(self._context.position[id_of(fact)], highest)]
-        return tuple(live[:_NAMED]) if wanted.has_key or wanted.fields else ()
+        facts = log.between(-1, highest) if log and (wanted.has_key or wanted.fields) else ()
+        live = (fact for fact in facts if self._context.is_live(self._context.position[id_of(fact)], highest))
+        return tuple(islice(live, _NAMED))
 
 
 def _is_behind(agent: Agent, by_name: dict[str, Agent]) -> bool:

@@ -15,7 +15,7 @@ from converge.effect import Given
 from converge.errors import FactNotLive
 from converge.explain.absence import Absence, Job, absence
 from converge.explain.call import Calls
-from converge.explain.content import LABELS, content_of
+from converge.explain.content import LABELS
 from converge.explain.cost import JobCost, cost_of_job
 from converge.explain.course import Course, course
 from converge.explain.explanation import Explanation, explaining, joined_explanation
@@ -204,7 +204,7 @@ class Explained:
 
     def _wanted(self, kind: type[Fact] | Fact | str, key: Any, fields: Mapping[str, Any]) -> Wanted:
         if isinstance(kind, Fact):
-            return Wanted(kind_of(kind).label, fields=content_of(kind))
+            return Wanted.exactly(kind)
         label = kind if isinstance(kind, str) else kind_of(kind).label
         return Wanted(label, fields=fields) if key is ANY_KEY else Wanted(label, key, fields)
 

@@ -5,7 +5,7 @@ __all__ = ["Explanation", "explaining", "joined_explanation"]
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, TypeVar, overload
+from typing import Any
 
 from converge.context import Context
 from converge.explain.call import Call, Calls
@@ -15,10 +15,8 @@ from converge.explain.facts import fact_line
 from converge.explain.outline import Block, Line, Outline, Shown, Span, clipped, one_line
 from converge.explain.standing import Mark, standing
 from converge.fact import Fact, id_of, kind_of
-from converge.proof import Proof, Proving
+from converge.proof import Many, Proof, Proving
 from converge.support import Support
-
-T = TypeVar("T")
 
 
 class Explanation(Shown, Proof):
@@ -28,19 +26,20 @@ class Explanation(Shown, Proof):
     does not hold itself. cost: of all calls behind it.
     """
 
-    because: tuple["Explanation", ...]
+    because: Sequence["Explanation"]
 
     def __init__(
         self,
         fact: Fact,
         agent: str | None,
         round: int,
-        because: Callable[[], tuple[Any, ...]],
+        because: Callable[[], Sequence[Any]],
         calls: Callable[[], tuple[Call, ...]] = tuple,
         marks: Callable[[], tuple[Mark, ...]] = tuple,
+        smallest: Callable[[], bool] = bool,
     ) -> None:
         super().__init__(fact, agent, round, because)
-        self._calls, self._marks = calls, marks
+        self._calls, self._marks, self._smallest = calls, marks, smallest
 
     @cached_property
     def calls(self) -> tuple[Call, ...]:
@@ -51,6 +50,11 @@ class Explanation(Shown, Proof):
     def marks(self) -> tuple[Mark, ...]:
         """The markers on the fact; none of them is live."""
         return self._marks()
+
+    @cached_property
+    def smallest(self) -> bool:
+        """Whether no proof takes fewer steps; else too much stands behind the fact, and this is the earliest one."""
+        return self._smallest()
 
     @property
     def cost(self) -> Cost:
@@ -68,8 +72,8 @@ class Explanation(Shown, Proof):
         """
         steps, left = _nearest(self, most)
         data = [step._step() for step in steps]
-        cost = None if left else self.cost.to_dict()
-        return {"what": "why", "fact": data_of(self.fact), "steps": data, "complete": not left, "cost": cost}
+        whole = {"complete": not left, "smallest": self.smallest, "cost": None if left else self.cost.to_dict()}
+        return {"what": "why", "fact": data_of(self.fact), "steps": data, **whole}
 
     def outline(self) -> Outline:
         """Return the tree."""
@@ -100,6 +104,7 @@ def explaining(context: Context, upto: int, calls: Calls) -> Proving[Explanation
             lambda: proving.reasons(support),
             lambda: calls.of(support),
             lambda: standing(context, place, upto).marks if context.labelling.markers_on(place, upto) else (),
+            lambda: proving.smallest.is_exact(place),
         )
 
     return Proving(context, upto, make)
@@ -107,7 +112,7 @@ def explaining(context: Context, upto: int, calls: Calls) -> Proving[Explanation
 
 def joined_explanation(members: Sequence[Explanation], fact: Fact) -> Explanation:
     """Return the explanation of a join that is no fact itself: it rests on the facts it was made of."""
-    return Explanation(fact, "join", max(one.round for one in members), lambda: tuple(members))
+    return Explanation(fact, "join", max(one.round for one in members), lambda: tuple(members), smallest=lambda: True)
 
 
 def _nearest(root: Explanation, most: int | None) -> tuple[list[Explanation], bool]:
@@ -144,14 +149,14 @@ def _head(step: Explanation) -> Line:
 
 
 _MANY = {True: 5, False: 8}  # of one kind from one source, given or concluded: more stand under one line
-_LOOKED_THROUGH = 5_000
+_LOOKED_THROUGH = 1_000
 
 
 def _parts(step: Explanation) -> Sequence[Outline]:
     """Return what a step rests on: what was concluded first, and many facts of one kind under one line."""
     reasons = step.because
     if len(reasons) > _LOOKED_THROUGH:
-        return _Lazy(reasons, _outline)
+        return Many(reasons, _outline)
     groups: dict[tuple[bool, str, str], list[Explanation]] = {}
     for reason in reasons:
         group = (reason.agent is None, reason.agent or "", kind_of(reason.fact).label)
@@ -167,25 +172,6 @@ def _grouped(is_given: bool, agent: str, kind: str, several: Sequence[Explanatio
     line = Span(f"{len(several):,} "), Span(kind, "kind"), Span(" "), by
     ref = " ".join([agent, *(id_of(one.fact) for one in several)])
     return [Outline(line, parts=lambda: [_outline(one) for one in several], ref=ref, folded=True)]
-
-
-class _Lazy(Sequence[Outline]):
-    """Outlines that are made when somebody looks at them."""
-
-    def __init__(self, items: Sequence[Any], make: Callable[[Any], Outline]) -> None:
-        self._items, self._make = items, make
-
-    @overload
-    def __getitem__(self, index: int) -> Outline: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Outline]: ...
-    def __getitem__(self, index: int | slice) -> Outline | Sequence[Outline]:
-        if isinstance(index, slice):
-            return _Lazy(self._items[index], self._make)
-        return self._make(self._items[index])
-
-    def __len__(self) -> int:
-        return len(self._items)
 
 
 def _asked(call: Call) -> Line:

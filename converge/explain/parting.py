@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from converge.context import Context
+from converge.effect import Given
 from converge.explain.call import Call, Calls
 from converge.explain.content import data_of
 from converge.explain.facts import fact_outlines
@@ -118,7 +119,7 @@ def _listed(title: str, facts: Sequence[Fact], calls: Sequence[Call] = ()) -> Ou
 
 # --- finding ----------------------------------------------------------------------------------------------------------
 
-_Key = tuple[str, str, str, Hashable]  # an agent, its version, a fact's id, and what it rests on
+_Key = tuple[str, str, int, Hashable]  # an agent, its version, a fact, and what it rests on
 
 
 class Known(NamedTuple):
@@ -131,7 +132,8 @@ class Known(NamedTuple):
 
 def parting(one: Known, other: Known) -> Parting:
     """Return where two jobs part."""
-    mine, theirs = _statements(one.context), _statements(other.context)
+    mine = _statements(one.context, range(len(one.context.facts)))
+    theirs = _statements(other.context, _places_in(one.context, other.context))
     only = [_only(mine, theirs), _only(theirs, mine)]
     held = _held(one, other), _held(other, one)
     if not any(only):
@@ -150,18 +152,29 @@ def parting(one: Known, other: Known) -> Parting:
     return Parting(name, round, _reason(name, round, sides), sides)  # type: ignore[arg-type]
 
 
-def _statements(context: Context) -> dict[_Key, int]:
-    """Return the supports of a context by what they say; what went wrong on the way is no part of that."""
-    rests: dict[int, Hashable] = {}  # evidence -> what it is compared by; a node is shared by many supports
+def _places_in(one: Context, other: Context) -> list[int]:
+    """Return where each fact of `other` stands in `one`; a negative number of its own for what is not known there."""
+    return [one.position.get(id_of(fact), -1 - place) for place, fact in enumerate(other.facts)]
+
+
+def _statements(context: Context, places: Sequence[int]) -> dict[_Key, int]:
+    """Return the supports of a context by what they say; what went wrong on the way is no part of that.
+
+    Facts are named by their `places`, which are the same for both contexts that are compared.
+    """
+    rests: dict[int, Hashable] = {}  # an evidence node -> what it is compared by; it is shared by many supports
     found: dict[_Key, int] = {}
     for index, support in enumerate(context.supports):
-        fact, source = context.facts[support.fact], context.supports.sources[support.source]
-        if not kind_of(fact).digested:
+        source, evidence = context.supports.sources[support.source], support.evidence
+        if not kind_of(context.facts[support.fact]).digested:
             continue
-        shared = id(support.evidence)
-        if shared not in rests:
-            rests[shared] = frozenset(id_of(context.facts[cited]) for cited in context.evidence_of(support))
-        key = source.agent, source.version, id_of(fact), rests[shared]
+        if isinstance(evidence, Given):
+            if id(evidence) not in rests:
+                rests[id(evidence)] = tuple(sorted(places[cited] for cited in context.members(evidence)))
+            because = rests[id(evidence)]
+        else:
+            because = tuple(sorted(places[cited] for cited in evidence))
+        key = source.agent, source.version, places[support.fact], because
         if key not in found or support.round < context.supports[found[key]].round:
             found[key] = index
     return found
@@ -255,16 +268,10 @@ def _sorted(context: Context, places: Iterable[int]) -> tuple[Fact, ...]:
 def _held(job: Known, other: Known) -> tuple[Fact, ...]:
     """Return the facts both know that are live in one job and not in the other."""
     mine, theirs = job.context, other.context
-    found = []
-    for fact in mine.facts:
-        name = id_of(fact)
-        there = theirs.position.get(name)
-        if there is None or not kind_of(fact).digested:
-            continue
-        here = mine.position[name]
-        if mine.is_live(here, mine.highest) and not theirs.is_live(there, theirs.highest):
-            found.append(here)
-    return _sorted(mine, found)
+    fallen = (place for kind in theirs.kinds for place in theirs.labelling.fallen(kind, theirs.highest))
+    facts = [theirs.facts[place] for place in fallen]
+    known = [mine.position[id_of(fact)] for fact in facts if id_of(fact) in mine.position and kind_of(fact).digested]
+    return _sorted(mine, (place for place in known if mine.is_live(place, mine.highest)))
 
 
 def _round_of(one: Known, other: Known, held: tuple[tuple[Fact, ...], tuple[Fact, ...]]) -> int | None:

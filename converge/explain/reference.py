@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -22,10 +23,20 @@ _ID = re.compile(r"(?:(?P<kind>[\w.@-]+):)?(?P<digits>[0-9a-f]{4,32})")
 
 
 class Wanted:
-    """Facts of a kind, of one key, or with some fields. key: a value, or several where the key has several fields."""
+    """Facts of a kind, of one key, or with some fields. key: a value, or several where the key has several fields.
 
-    def __init__(self, kind: str, key: Any = ANY_KEY, fields: Mapping[str, Any] | None = None) -> None:
-        self.kind, self.key, self.fields = kind, key, dict(fields or {})
+    fact_id: where one fact is meant, whose content the fields are.
+    """
+
+    def __init__(
+        self, kind: str, key: Any = ANY_KEY, fields: Mapping[str, Any] | None = None, fact_id: str | None = None
+    ) -> None:
+        self.kind, self.key, self.fields, self.fact_id = kind, key, dict(fields or {}), fact_id
+
+    @classmethod
+    def exactly(cls, fact: Fact) -> "Wanted":
+        """Return what names one fact."""
+        return cls(kind_of(fact).label, fields=content_of(fact), fact_id=id_of(fact))
 
     @classmethod
     def of(cls, words: Sequence[str]) -> "Wanted":
@@ -43,20 +54,19 @@ class Wanted:
         """Whether a key is wanted."""
         return self.key is not ANY_KEY
 
-    def fits(self, fact: Fact) -> bool:
-        """Whether a fact is meant. Text stands for whatever is written so: "3" for 3, "true" for True."""
-        if kind_of(fact).label != self.kind:
-            return False
-        if is_plain(fact):
-            return self.fits_content(content_of(fact))  # nobody knows its key: any field may have these values
-        names = type(fact).__dataclass_fields__
-        if any(name not in names or not _same(getattr(fact, name), value) for name, value in self.fields.items()):
-            return False
-        key = kind_of(fact).key or tuple(names)
-        return not self.has_key or (
-            len(key) == len(self._values)
-            and all(_same(getattr(fact, name), value) for name, value in zip(key, self._values, strict=True))
-        )
+    def among(self, facts: Sequence[Fact]) -> list[Fact]:
+        """Return those that are meant of facts of the kind. Text stands for what is written so: "3" for 3."""
+        if self.fact_id is not None:
+            return [fact for fact in facts if id_of(fact) == self.fact_id]
+        if not facts or is_plain(facts[0]):  # nobody knows its key then: any field may have these values
+            return [fact for fact in facts if self.fits_content(content_of(fact))]
+        names = type(facts[0]).__dataclass_fields__
+        key = kind_of(facts[0]).key or tuple(names)
+        wanted = {**dict(zip(key, self._values, strict=False)), **self.fields} if self.has_key else self.fields
+        if not wanted.keys() <= names.keys() or (self.has_key and len(key) != len(self._values)):
+            return []
+        several = [(attrgetter(name), value) for name, value in wanted.items()]
+        return [fact for fact in facts if all(_same(get(fact), value) for get, value in several)]
 
     def fits_content(self, content: Mapping[str, Any]) -> bool:
         """Whether a fact with this content, of whose class nothing is known, may be meant."""
@@ -77,9 +87,10 @@ class Wanted:
 def found(context: Context, wanted: Wanted) -> list[int]:
     """Return the positions of the facts that are meant, in id order."""
     log = context.kinds.get(wanted.kind)
-    if log is None:
-        return []
-    facts = [fact for fact in log.between(-1, context.highest) if wanted.fits(fact)]
+    if wanted.fact_id is not None or log is None:
+        place = context.position.get(wanted.fact_id or "")
+        return [] if place is None else [place]
+    facts = wanted.among(log.between(-1, context.highest))
     return [context.position[id_of(fact)] for fact in facts]
 
 
@@ -134,6 +145,7 @@ def no_such_kind(kind: str, kinds: Iterable[str], *, declared: bool = False) -> 
 def _same(value: Any, wanted: Any) -> bool:
     if value == wanted:
         return True
-    if not isinstance(wanted, str) or isinstance(value, str):
+    if isinstance(value, str):
         return False
-    return wanted == str(value) or wanted == json.dumps(to_jsonable_python(value), ensure_ascii=False)
+    written = to_jsonable_python(value)
+    return bool(written == wanted) or wanted in (str(value), json.dumps(written, ensure_ascii=False))
