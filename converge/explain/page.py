@@ -18,6 +18,7 @@ def page(outline: Outline, most: int = 2_000) -> str:
     title = escape(one_line(outline.text))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{_POLICY}\n'
+        '<meta name="color-scheme" content="light dark">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
         f"</head>\n<body>\n{fragment(outline, most)}\n</body>\n</html>\n"
     )
@@ -78,8 +79,8 @@ def _folded(root: Outline) -> Iterator[str]:
 
 
 def _line(outline: Outline) -> str:
-    again = ' <span class="dim">see above</span>' if outline.again else ""
-    return _spans(outline.line) + again
+    again = '<span class="dim">see above: </span>' if outline.again else ""
+    return again + _spans(outline.line)
 
 
 def _spans(line: Line) -> str:
