@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from converge.agent import Agent
-from converge.effect import Effect, Emission
+from converge.effect import NOTHING, Effect, Emission
 from converge.errors import (
     EvidenceInvalid,
     ForeignEmission,
@@ -39,7 +39,9 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
     for emission in emissions:
         _check(agent, view, emission, own)
     said = tuple(emission for emission in emissions if emission.fact_id not in (emission.evidence or ()))
-    return Effect(agent.source, view.round, said, view.given())
+    # What it was given is asked for only where something rests on all of it.
+    uncited = None in [emission.evidence for emission in said]
+    return Effect(agent.source, view.round, said, view.given() if uncited else NOTHING)
 
 
 def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:

@@ -79,7 +79,7 @@ class Captures:
         self._notes: dict[Question, Note] = {}
         self._asked: set[str] = set()
         self._said: set[str] = set()
-        self._untold: dict[str, dict[Question, None]] = {}
+        self.untold: dict[str, dict[Question, None]] = {}  # by agent, what the trace does not have yet
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -140,7 +140,7 @@ class Captures:
             self._notes.setdefault(question, note)
         (self._said if question.name == SAID else self._asked).add(question.agent)
         if question.name != SAID:
-            self._untold.setdefault(question.agent, {})[question] = None
+            self.untold.setdefault(question.agent, {})[question] = None
 
     def unpaid(self) -> "Captures":
         """Return the same captures for a job that begins anew: it has paid for none of them, nor told of any."""
@@ -151,11 +151,11 @@ class Captures:
 
     def tell(self, question: Question) -> None:
         """Note that the trace has a capture."""
-        self._untold.get(question.agent, {}).pop(question, None)
+        self.untold.get(question.agent, {}).pop(question, None)
 
     def take_untold(self, agent: str) -> list[Question]:
         """Return the captures of an agent that the trace does not have yet, in the order of their answers."""
-        return list(self._untold.pop(agent, ()))
+        return list(self.untold.pop(agent, ()))
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:

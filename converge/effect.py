@@ -1,6 +1,6 @@
 """An effect: all that one activation of an agent emitted, merged whole or not at all."""
 
-__all__ = ["Effect", "Emission", "Given", "Range", "Source"]
+__all__ = ["NOTHING", "Effect", "Emission", "Given", "Range", "Source"]
 
 from typing import NamedTuple
 
@@ -37,6 +37,9 @@ class Given(NamedTuple):
     picks: tuple[int, ...] = ()
 
 
+NOTHING = Given()
+
+
 class Emission(NamedTuple):
     """One fact of an effect, in canonical form; `evidence` holds ids, or is None where the author cited nothing."""
 
@@ -53,3 +56,8 @@ class Effect(NamedTuple):
     round: int
     emissions: tuple[Emission, ...]
     given: Given
+
+    @property
+    def uncited(self) -> bool:
+        """Whether something in it rests on all that the activation was given."""
+        return None in [emission.evidence for emission in self.emissions]

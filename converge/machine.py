@@ -246,9 +246,11 @@ class Machine:
             for one in ready:
                 if self._passes(one):
                     moved = True
-                elif self._reserve(one.round, self._left_with(one, ready)):
+                elif self._reserve(one.round, self._left_with(one, ready), len(started)):
                     moved = True
                     started.append(self._begin(one))
+        if started:
+            self.spend = self.spend.plus(activations=len(started))
         for round, agents in sorted(Counter(one.view.round for one in started).items()):
             self.trace.record(RoundStarted, now, round, agents)
         return started
@@ -285,16 +287,23 @@ class Machine:
             return 1
         return sum(other >= one and self.wiring.are_mutual(one.number, other.number) for other in ready)
 
-    def _reserve(self, round: int, activations: int) -> bool:
-        """Reserve an activation, and its round if it is the first to read it; what finds no room stays unread."""
-        if self._exhausted == ("activations",) or self.spend.activations + activations > self.budget.activations:
+    def _reserve(self, round: int, activations: int, reserved: int) -> bool:
+        """Whether there is room for an activation, and for its round if it is the first to read it.
+
+        `reserved` counts those that found room in this turn already; what finds none stays unread.
+        """
+        if self._exhausted == ("activations",) or (
+            self.spend.activations + reserved + activations > self.budget.activations
+        ):
             self._exhausted = ("activations",)
             return False
-        if round not in self._rounds and self.spend.rounds >= self.budget.rounds:
-            self._exhausted = ("rounds",)  # the rounds that are paid for go on, so that it does not matter who was fast
-            return False
-        self.spend = self.spend.plus(activations=1, rounds=round not in self._rounds)
-        self._rounds.add(round)
+        if round not in self._rounds:
+            if self.spend.rounds >= self.budget.rounds:
+                # The rounds that are paid for go on, so that it does not matter who was fast.
+                self._exhausted = ("rounds",)
+                return False
+            self.spend = self.spend.plus(rounds=1)
+            self._rounds.add(round)
         return True
 
     def _is_calm(self) -> bool:
@@ -355,7 +364,8 @@ class Machine:
         newest = self.context.highest
         for done in landed:
             self.progress.release(done.activation.number)
-        self._tell_captures(landed)
+        if self.job.captures.untold or self.ledger.unpriced:
+            self._tell_captures(landed)
         merged: list[Done] = []
         before = len(self.context.facts), len(self.context.supports)
         growth = merge(self.context, self._affordable(landed, merged, newest))
@@ -388,13 +398,15 @@ class Machine:
                 self.progress.wake_one(done.activation.number, effect.round)
                 continue
             number = done.activation.number
-            ran, again = self.progress.watermarks[number].ran, self.progress.given_again(number)
-            self._warnings.if_unstable(done.activation.agent, effect, ran, again)
+            if (ran := self.progress.watermarks[number].ran) >= 0:
+                self._warnings.if_unstable(done.activation.agent, effect, ran, self.progress.given_again(number))
             merged.append(done)
             yield effect, self.schedule.writes(effect.round, newest)
 
     def _is_too_much(self, done: Done, landed: list[Done], left: int) -> bool:
         """Whether an effect, and those that are merged with it or not at all, find no room."""
+        if done.effect is not None and len(done.effect.emissions) <= left and not done.activation.agent.settled:
+            return False
         number, mutual = done.activation.number, [done]
         if done.activation.agent.settled:
             mutual = [one for one in landed if self.wiring.are_mutual(number, one.activation.number)]
@@ -408,8 +420,9 @@ class Machine:
         self.errors.pop(agent.name, None)
         self.trace.record(Activated, agent.name, view.round, len(done.effect.emissions), done.seconds)
         self._warnings.if_uncited(agent, done.effect)
-        self._warnings.if_self_defeating(agent, done.effect)
-        self._warnings.if_revised_twice(agent, done.effect)
+        if agent.invalidates:
+            self._warnings.if_self_defeating(agent, done.effect)
+            self._warnings.if_revised_twice(agent, done.effect)
 
     def _leave_unpaid(self, landed: list[Done]) -> None:
         """Leave unread what was read by those whose calls found no room in a budget; nobody else begins then."""

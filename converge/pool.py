@@ -8,7 +8,7 @@ stream per activation, and an agent that waits holds only its worker.
 __all__ = ["Pool"]
 
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -76,40 +76,47 @@ class Pool:
                 activation = self._ready.popleft()
                 if self._ready:
                     self._wake_one()
-                await self._perform(activation)
-                if self._clock.elapsed() - turn > _TURN_SECONDS:
+                ended = await self._perform(activation)
+                if ended - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     turn = self._clock.elapsed()
             parked = anyio.Event()
             self._parked.append(parked)
             await parked.wait()
 
-    async def _perform(self, activation: Activation) -> None:
-        """Run one activation; whatever happens, its Done is sent, unless the job itself is being cancelled."""
-        started, attempts = self._clock.elapsed(), [0]
+    async def _perform(self, activation: Activation) -> float:
+        """Run one activation and return when it ended.
+
+        Whatever happens, its Done is sent, unless the job itself is being cancelled.
+        """
+        started, attempts = self._clock.elapsed(), [1]
         effect: Effect | None = None
         error: BaseException | None = None
         try:
-            effect = await Isolated(self._attempts(activation, attempts))
+            effect = self._recall(activation)
+            if effect is not None:
+                self._check(activation.view, effect)
+            elif activation.error is None and activation.agent.retry is None:
+                effect = await Isolated(self._attempt(activation.agent, activation.view))
+            else:
+                effect = await Isolated(self._attempts(activation, attempts))
         except (Exception, SystemExit, GeneratorExit) as raised:  # exit() in a tool ends an activation, not the process
             error = raised
         except anyio.get_cancelled_exc_class() as raised:
             if anyio.current_effective_deadline() == -inf:
                 raise
             error = raised  # the agent cancelled itself: that is its own failure
-        seconds = self._clock.elapsed() - started
+        ended = self._clock.elapsed()
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
-        self._results.send_nowait(Done(activation, effect, error, seconds, max(1, attempts[0])))
+        self._results.send_nowait(Done(activation, effect, error, ended - started, attempts[0]))
+        return ended
 
     async def _attempts(self, activation: Activation, attempts: list[int]) -> Effect:
         if activation.error is not None:
             raise activation.error
         _, agent, view, _ = activation
-        if (said := self._recall(activation)) is not None:
-            self._check(view, said)
-            return said
-        if agent.retry is None:
-            return await self._attempt(agent, view)
+        assert agent.retry is not None
+        attempts[0] = 0
         async for attempt in _policy(agent.retry, self._clock):
             with attempt:
                 attempts[0] += 1
@@ -146,9 +153,16 @@ class Pool:
             produced = agent.run(view)
         if hasattr(produced, "__await__"):
             produced = await produced
-        if hasattr(produced, "__aiter__"):
-            return await self._collected(agent, produced)
-        return self._listed(agent, produced)
+        if not hasattr(produced, "__aiter__"):
+            return self._listed(agent, produced)
+        emitted: list[object] = []
+        async for value in produced:
+            emitted.append(value)
+            if len(emitted) > self._max_emissions:
+                if hasattr(produced, "aclose"):
+                    await produced.aclose()
+                raise TooManyEmissions(agent.name, self._max_emissions)
+        return emitted
 
     def _called(self, agent: Agent, view: View) -> Any:
         """Run a blocking agent to its end, a generator included, within the thread."""
@@ -169,16 +183,6 @@ class Pool:
             if len(emitted) > self._max_emissions:
                 if hasattr(produced, "close"):
                     produced.close()
-                raise TooManyEmissions(agent.name, self._max_emissions)
-        return emitted
-
-    async def _collected(self, agent: Agent, produced: AsyncIterable[Any]) -> list[object]:
-        emitted: list[object] = []
-        async for value in produced:
-            emitted.append(value)
-            if len(emitted) > self._max_emissions:
-                if hasattr(produced, "aclose"):
-                    await produced.aclose()
                 raise TooManyEmissions(agent.name, self._max_emissions)
         return emitted
 

@@ -218,9 +218,8 @@ class Progress:
     def completed(self, number: int, round: int, wrote: int) -> None:
         """Note a completed activation that read `round`."""
         watermark = self.watermarks[number]
-        again = self._again.pop(number, None)
-        mended = watermark.mended if again is None else round
-        self._finish(number, watermark._replace(ran=round, seen=round, failed=False, wrote=wrote, mended=mended))
+        mended = watermark.mended if self._again.pop(number, None) is None else round
+        self._finish(number, Watermark(watermark.source, round, round, False, wrote, mended, watermark.offered))
 
     def overlook(self, number: int, round: int) -> None:
         """Note that nothing had changed for an agent up to `round`, or up to what it had due above that."""

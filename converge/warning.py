@@ -30,8 +30,7 @@ class Warnings:
 
     def if_uncited(self, agent: Agent, effect: Effect) -> None:
         """Name an agent that leaves open which of several facts its conclusions rest on."""
-        uncited = any(emission.evidence is None for emission in effect.emissions)
-        if uncited and not agent.replacing and self._context.size(effect.given) > 1:
+        if effect.uncited and not agent.replacing and self._context.size(effect.given) > 1:
             self._say(agent.name, _UNCITED)
 
     def if_unstable(self, agent: Agent, effect: Effect, ran: int, again: Container[int]) -> None:
@@ -39,7 +38,7 @@ class Warnings:
 
         What it is given `again` counts as new.
         """
-        if ran < 0 or agent.replacing or (agent.name, _UNSTABLE) in self._said:
+        if agent.replacing or (agent.name, _UNSTABLE) in self._said:
             return
         about = {one.fact.reason: one.fact.target for one in effect.emissions if isinstance(one.fact, Invalidation)}
         for emission in effect.emissions:
