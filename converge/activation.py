@@ -34,11 +34,8 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
                 raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
             canonical, fact_id, body = identified(fact)
             own.add(fact_id)
-            evidence = None if cited is None else tuple(view.cited(cited))
-            emissions.append(Emission(canonical, fact_id, body, evidence))
-    for emission in emissions:
-        _check(agent, view, emission, own)
-    said = tuple(emission for emission in emissions if emission.fact_id not in (emission.evidence or ()))
+            emissions.append(Emission(canonical, fact_id, body, None if cited is None else view.cited(cited)))
+    said = tuple([emission for emission in emissions if _is_news(agent, view, emission, own)])
     # What it was given is asked for only where something rests on all of it.
     uncited = None in [emission.evidence for emission in said]
     return Effect(agent.source, view.round, said, view.given() if uncited else NOTHING)
@@ -91,16 +88,23 @@ def _label(cls: type[Fact]) -> str:
     return kind_of(cls).label
 
 
-def _check(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
-    if isinstance(emission.fact, Opinion) and emission.fact.by != agent.name:
-        raise OpinionForeign(agent.name, emission.fact.by)
-    if isinstance(emission.fact, Invalidation):
-        _check_marker(agent, view, emission, emission.fact.target, own)
-    for cited in emission.evidence or ():
-        if cited == emission.fact_id and not view.knows(cited):  # of one that is known, it says nothing new
-            raise EvidenceInvalid(agent.name, emission.fact_id, "a fact cannot be its own reason")
-        if cited not in own and not view.knows(cited):
-            raise EvidenceInvalid(agent.name, emission.fact_id, f"it cites {cited}, which is not in the view it read")
+def _is_news(agent: Agent, view: View, emission: Emission, own: set[str]) -> bool:
+    """Check an emission, and return whether it says anything: of a fact that is known, that it rests on itself does not."""
+    fact, fact_id, _, evidence = emission
+    if isinstance(fact, Opinion) and fact.by != agent.name:
+        raise OpinionForeign(agent.name, fact.by)
+    if isinstance(fact, Invalidation):
+        _check_marker(agent, view, emission, fact.target, own)
+    if evidence is None:
+        return True
+    for cited in evidence:
+        if view.knows(cited):
+            continue
+        if cited == fact_id:
+            raise EvidenceInvalid(agent.name, fact_id, "a fact cannot be its own reason")
+        if cited not in own:
+            raise EvidenceInvalid(agent.name, fact_id, f"it cites {cited}, which is not in the view it read")
+    return fact_id not in evidence
 
 
 def _check_marker(agent: Agent, view: View, emission: Emission, target: str, own: set[str]) -> None:

@@ -78,7 +78,7 @@ class Captures:
         self._answers: dict[Question, str] = {}
         self._notes: dict[Question, Note] = {}
         self._asked: set[str] = set()
-        self._said: set[str] = set()
+        self.said: set[str] = set()  # agents that finished an activation which had to wait
         self.untold: dict[str, dict[Question, None]] = {}  # by agent, what the trace does not have yet
 
     def __len__(self) -> int:
@@ -90,10 +90,6 @@ class Captures:
     def has_asked(self, agent: str) -> bool:
         """Whether any call of an agent was captured."""
         return agent in self._asked
-
-    def has_said(self, agent: str) -> bool:
-        """Whether what an agent said on a view was captured."""
-        return agent in self._said
 
     def knows(self, question: Question) -> bool:
         """Whether the call was captured."""
@@ -138,7 +134,7 @@ class Captures:
         self._answers.setdefault(question, text)
         if note is not None:
             self._notes.setdefault(question, note)
-        (self._said if question.name == SAID else self._asked).add(question.agent)
+        (self.said if question.name == SAID else self._asked).add(question.agent)
         if question.name != SAID:
             self.untold.setdefault(question.agent, {})[question] = None
 

@@ -65,17 +65,16 @@ class Context:
         """Return the one evidence node that stands for everything equal to `given`."""
         return self._nodes.setdefault(given, given)
 
-    def support(self, fact: int, source: Source, round: int, evidence: Evidence) -> bool:
-        """Add one derivation of the fact at a position and say whether it is new. A Given comes from `node`."""
-        before, is_new_fact = len(self.supports), not self.supports.knows(fact)
-        index = self.supports.add(fact, source, round, evidence)
-        if index is None:
-            return False
+    def support(self, fact: int, source: Source, round: int, evidence: Evidence) -> None:
+        """Add one derivation of the fact at a position, unless it is known. A Given comes from `node`."""
+        is_new_fact = not self.supports.knows(fact)
+        if self.supports.add(fact, source, round, evidence) is None:
+            return
         if round < self.rounds[fact]:
             self._lower(fact, round)
-        self.reach(round)
+        if round > self.highest:
+            self.highest = round
         self.labelling.support(fact, round, evidence, is_new_fact=is_new_fact)
-        return index == before
 
     def complete(self, source: Source, read: int, wrote: int) -> None:
         """Note that an activation of `source` that read one round and wrote another completed.

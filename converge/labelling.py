@@ -58,7 +58,7 @@ class Labelling:
 
     def support(self, fact: int, round: int, evidence: Evidence, *, is_new_fact: bool) -> None:
         """Note a support that was added, or met again in a lower round."""
-        if not isinstance(evidence, Given) and self._may_circle(fact, round, evidence, is_new_fact):
+        if self._may_circle(fact, round, evidence, is_new_fact):
             self._unsettle(round)
         if not is_new_fact and round == self._known.rounds[fact]:  # it may be known earlier than it was thought to be
             for marker in (fact, *self._marked.get(fact, ())):
@@ -274,9 +274,9 @@ class Labelling:
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
-    def _may_circle(self, fact: int, round: int, evidence: tuple[int, ...], is_new_fact: bool) -> bool:
+    def _may_circle(self, fact: int, round: int, evidence: Evidence, is_new_fact: bool) -> bool:
         """Whether a support may rest on its own fact in the end: an effect may cite what it states itself."""
-        if not evidence or (is_new_fact and evidence[-1] < fact):  # positions ascend
+        if not evidence or isinstance(evidence, Given) or (is_new_fact and evidence[-1] < fact):  # positions ascend
             return False
         return any(self._known.rounds[cited] >= round for cited in evidence)
 

@@ -46,34 +46,33 @@ class _Additions:
         self.bodies: list[bytes] = []
         self.lowered: set[tuple[str, int]] = set()
 
-    def support(self, place: int, source: Source, round: int, evidence: Evidence) -> None:
-        before = self.context.rounds[place]
-        self.context.support(place, source, round, evidence)
-        if self.context.rounds[place] < before:  # it is known earlier than it was thought to be
+    def fact(self, fact: Fact, body: bytes, round: int) -> None:
+        if self.context.add(fact, round):
+            self.bodies.append(body)
+
+    def support(self, fact_id: str, source: Source, round: int, evidence: Evidence) -> None:
+        place = self.context.position[fact_id]
+        if round < self.context.rounds[place]:  # it is known earlier than it was thought to be
             self.lowered.add((kind_of(self.context.facts[place]).label, round))
+        self.context.support(place, source, round, evidence)
 
     def growth(self) -> Growth:
-        context, first = self.context, self.facts
-        new = zip(context.facts[first:], context.rounds[first:], strict=True)
-        grown = {(fact.__kind__.label, round) for fact, round in new}  # type: ignore[attr-defined]  # they are facts
-        supports = len(context.supports) - self.supports
-        return Growth(len(context.facts) - first, supports, frozenset(grown | self.lowered), tuple(self.bodies))
+        facts, rounds = self.context.facts[self.facts :], self.context.rounds[self.facts :]
+        grown = {(kind_of(fact).label, round) for fact, round in zip(facts, rounds, strict=True)}
+        supports = len(self.context.supports) - self.supports
+        return Growth(len(facts), supports, frozenset(grown | self.lowered), tuple(self.bodies))
 
 
 def merge(context: Context, effects: Iterable[tuple[Effect, int]]) -> Growth:
     """Merge effects, each into a round, and return what grew."""
     additions = _Additions(context)
-    add, support, position, bodies = context.add, additions.support, context.position, additions.bodies
     for effect, round in effects:
         source, emissions = effect.source, effect.emissions
-        for emission in emissions:
-            if add(emission.fact, round):
-                bodies.append(emission.body)
+        for fact, _, body, _ in emissions:
+            additions.fact(fact, body, round)
         node = context.node(effect.given) if effect.uncited else effect.given
-        for emission in emissions:
-            cited = emission.evidence
-            evidence = node if cited is None else _positions(position, cited)
-            support(position[emission.fact_id], source, round, evidence)
+        for _, fact_id, _, cited in emissions:
+            additions.support(fact_id, source, round, node if cited is None else _positions(context.position, cited))
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
         context.complete(source, effect.round, round)
     return additions.growth()
@@ -94,9 +93,8 @@ def premises(context: Context, facts: Iterable[Fact], round: int, *, ahead: bool
     additions = _Additions(context)
     for fact_id in sorted(canonical):
         fact, body = canonical[fact_id]
-        if context.add(fact, round):
-            additions.bodies.append(body)
-        additions.support(context.position[fact_id], OUTSIDE, round, ())
+        additions.fact(fact, body, round)
+        additions.support(fact_id, OUTSIDE, round, ())
     return additions.growth()
 
 

@@ -71,50 +71,48 @@ class Pool:
     async def _work(self) -> None:
         while True:
             self._waking = False
-            turn = self._clock.elapsed()
+            turn = now = self._clock.elapsed()
             while self._ready:
                 activation = self._ready.popleft()
-                if self._ready:
+                if self._ready and not self._waking:
                     self._wake_one()
-                ended = await self._perform(activation)
-                if ended - turn > _TURN_SECONDS:
+                now = await self._perform(activation, now)
+                if now - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
-                    turn = self._clock.elapsed()
+                    turn = now = self._clock.elapsed()
             parked = anyio.Event()
             self._parked.append(parked)
             await parked.wait()
 
-    async def _perform(self, activation: Activation) -> float:
-        """Run one activation and return when it ended.
+    async def _perform(self, activation: Activation, started: float) -> float:
+        """Run one activation, and return when it ended.
 
         Whatever happens, its Done is sent, unless the job itself is being cancelled.
         """
-        started, attempts = self._clock.elapsed(), [1]
         effect: Effect | None = None
         error: BaseException | None = None
+        attempts = [1]
         try:
-            effect = self._recall(activation)
-            if effect is not None:
+            if activation.error is not None:
+                raise activation.error
+            if (effect := self._recall(activation)) is not None:
                 self._check(activation.view, effect)
-            elif activation.error is None and activation.agent.retry is None:
+            elif activation.agent.retry is None:
                 effect = await Isolated(self._attempt(activation.agent, activation.view))
             else:
-                effect = await Isolated(self._attempts(activation, attempts))
+                effect = await Isolated(self._attempts(activation.agent, activation.view, attempts))
         except (Exception, SystemExit, GeneratorExit) as raised:  # exit() in a tool ends an activation, not the process
-            error = raised
+            effect, error = None, raised
         except anyio.get_cancelled_exc_class() as raised:
             if anyio.current_effective_deadline() == -inf:
                 raise
-            error = raised  # the agent cancelled itself: that is its own failure
+            effect, error = None, raised  # the agent cancelled itself: that is its own failure
         ended = self._clock.elapsed()
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
         self._results.send_nowait(Done(activation, effect, error, ended - started, attempts[0]))
         return ended
 
-    async def _attempts(self, activation: Activation, attempts: list[int]) -> Effect:
-        if activation.error is not None:
-            raise activation.error
-        _, agent, view, _ = activation
+    async def _attempts(self, agent: Agent, view: View, attempts: list[int]) -> Effect:
         assert agent.retry is not None
         attempts[0] = 0
         async for attempt in _policy(agent.retry, self._clock):
@@ -124,11 +122,8 @@ class Pool:
         raise AssertionError("tenacity ends a loop by returning or raising")
 
     async def _attempt(self, agent: Agent, view: View) -> Effect:
-        try:
-            if agent.timeout is None:  # a deadline scope costs more than a whole activation: only for those who ask
-                emitted = await self._emitted(agent, view)
-            else:
-                emitted = await self._emitted_in_time(agent, view, agent.timeout)
+        try:  # a deadline scope costs more than a whole activation: only for those who ask
+            emitted = await (self._emitted if agent.timeout is None else self._emitted_in_time)(agent, view)
         finally:
             view.close()
         if view.refused is not None:
@@ -137,7 +132,9 @@ class Pool:
         self._check(view, effect)
         return effect
 
-    async def _emitted_in_time(self, agent: Agent, view: View, seconds: float) -> list[object]:
+    async def _emitted_in_time(self, agent: Agent, view: View) -> list[object]:
+        seconds = agent.timeout
+        assert seconds is not None
         started = self._clock.elapsed()
         with self._clock.move_on_after(seconds):
             emitted = await self._emitted(agent, view)

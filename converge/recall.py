@@ -28,7 +28,7 @@ def remark(effect: Effect, context: Context) -> str:
 
 def recall(agent: Agent, view: View, context: Context, captures: Captures) -> Effect | None:
     """Return what an agent said on a view before; None if it never did, or its kinds do not take that any more."""
-    if not captures.has_said(agent.name) or not captures.knows(question := view.saying()):
+    if agent.name not in captures.said or not captures.knows(question := view.saying()):
         return None
     said = captures.answer(question)
     try:

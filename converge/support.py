@@ -84,14 +84,15 @@ class Supports(Sequence[Support]):
         """
         number = self.number(source)
         changed: list[tuple[int, int]] = []
-        order, reads = self._completed.setdefault(number, ([], []))
+        order, reads = self._completed.get(number) or self._completed.setdefault(number, ([], []))
         place = bisect_right(order, wrote)
         if not place or order[place - 1] != wrote:
             order.insert(place, wrote)
             reads.insert(place, read)
-            written = self._written.get(number, {})
-            for before, after in pairwise(order[max(0, place - 1) : place + 2]):
-                changed += [(after, index) for index in written.get(before, ())]
+            if source.replaces:
+                written = self._written.get(number, {})
+                for before, after in pairwise(order[max(0, place - 1) : place + 2]):
+                    changed += [(after, index) for index in written.get(before, ())]
         if len(self._versions[source.agent]) > 1 and self._reign(source.agent, number, wrote):
             mine = (i for i, one in enumerate(self._all) if self.sources[one.source].agent == source.agent)
             changed += [(wrote, index) for index in mine]

@@ -62,10 +62,10 @@ class View(Lookup):
         *,
         mends: bool = False,
     ) -> None:
-        super().__init__(context, round, reader, after)
+        self._context, self.round, self._reader, self._after = context, round, reader, after
         # Labels are certain in the round that something is given again in, and to an ordinary agent in no other.
         self._again, self._captures, self._mends = again, captures, mends and bool(again)
-        self._ranges: list[Range] = []
+        self._ranges: list[tuple[str, int, bool]] = []  # kinds, from which round on, whether live ones only
         self._picks: list[int] = []
         self._lubs: dict[str, tuple[str, ...]] = {}  # id of a join that is no fact -> the ids it was made of
         self._counts: dict[Question, int] = {}
@@ -86,12 +86,14 @@ class View(Lookup):
 
         What it was given once and concluded from, and has lost some evidence of since, is given again.
         """
-        if self._reader.replaces:
+        if self._reader.source.replaces:
             return self.live(kind)
         if self._joins(kind):
             return self._joined(kind, self._news_by_key(kind))
         facts = self._between(kind, self._after)
-        again = tuple(fact for fact in self._given_again(kind) if fact not in facts) if self._again else ()
+        if not self._again:
+            return facts
+        again = tuple(fact for fact in self._given_again(kind) if fact not in facts)
         return tuple(sorted(facts + self._pick(again), key=id_of)) if again else facts
 
     def all(self, kind: type[F], key: Any = ANY_KEY) -> tuple[F, ...]:
@@ -239,7 +241,8 @@ class View(Lookup):
 
     def given(self) -> Given:
         """Return what the calls made so far returned; the root intent where they returned nothing."""
-        ranges = tuple(part for part in dict.fromkeys(self._ranges) if self._holds(part))
+        noted = (Range(label, after, self.round, live) for label, after, live in dict.fromkeys(self._ranges))
+        ranges = tuple(filter(self._holds, noted))
         picks = tuple(sorted(set(self._picks)))
         return Given(ranges, picks) if ranges or picks else Given(picks=(0,))
 
@@ -260,11 +263,10 @@ class View(Lookup):
         shown = digest_of([f"{self.round} after {self._after}", f"{self._mends}", before, self.digest(), *again])
         return Question(source.agent, source.version, SAID, shown)
 
-    def cited(self, evidence: Iterable[Fact]) -> Iterator[str]:
-        """Yield the ids that some facts stand for: citing a join of several facts cites these."""
-        for fact in evidence:
-            fact_id = id_of(fact)
-            yield from self._lubs.get(fact_id, (fact_id,))
+    def cited(self, evidence: Iterable[Fact]) -> tuple[str, ...]:
+        """Return the ids that some facts stand for: citing a join of several facts cites these."""
+        ids = map(id_of, evidence)
+        return tuple(one for fact_id in ids for one in self._lubs.get(fact_id, (fact_id,))) if self._lubs else tuple(ids)
 
     def facts(self) -> tuple[Fact, ...]:
         """Return every fact this view may show, in id order of each kind."""
@@ -317,14 +319,14 @@ class View(Lookup):
     def _between(self, kind: type[F], after: int) -> tuple[F, ...]:
         if self._mends and after < 0:  # what rested on the fallen is to be concluded without them
             return self._live(kind)
-        facts = self._log(kind).between(after, self.round)
+        log = self._log(kind)
         # What reads liveness may be shown fallen facts; its conclusions must not rest on them.
-        self._note(Range(kind_of(kind).label, after, self.round, self._reads_liveness(kind)))
-        return facts  # type: ignore[return-value]  # a log holds the facts of its own kind
+        self._note(log.kind.label, after, self._reads_liveness(kind))
+        return log.between(after, self.round)  # type: ignore[return-value]  # a log holds the facts of its own kind
 
     def _live(self, kind: type[F]) -> tuple[F, ...]:
         facts = self._log(kind).between(-1, self.round)
-        self._note(Range(kind_of(kind).label, -1, self.round, True))
+        self._note(kind_of(kind).label, -1, live=True)
         if not (gone := self._gone(kind_of(kind).label)):
             return facts  # type: ignore[return-value]
         return tuple(fact for fact in facts if self._position(fact) not in gone)  # type: ignore[misc]
@@ -403,9 +405,9 @@ class View(Lookup):
             self._picks.extend(map(self._position, held))
         return facts
 
-    def _note(self, part: Range) -> None:
+    def _note(self, label: str, after: int, live: bool) -> None:
         if self._reader.reads is not None:  # nobody concludes anything from an unrestricted view
-            self._ranges.append(part)
+            self._ranges.append((label, after, live))
 
     def _holds(self, part: Range) -> bool:
         log = self._context.kinds.get(part.kind)
