@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from converge.agent import Agent
-from converge.effect import NOTHING, Effect, Emission
+from converge.effect import Effect, Emission
 from converge.errors import (
     EvidenceInvalid,
     ForeignEmission,
@@ -36,9 +36,8 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
             own.add(fact_id)
             emissions.append(Emission(canonical, fact_id, body, None if cited is None else view.cited(cited)))
     said = tuple([emission for emission in emissions if _is_news(agent, view, emission, own)])
-    # What it was given is asked for only where something rests on all of it.
-    uncited = None in [emission.evidence for emission in said]
-    return Effect(agent.source, view.round, said, view.given() if uncited else NOTHING)
+    rests_on_all = None in [emission.evidence for emission in said]
+    return Effect(agent.source, view.round, said, view.given() if rests_on_all else None)
 
 
 def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:

@@ -1,6 +1,6 @@
 """An effect: all that one activation of an agent emitted, merged whole or not at all."""
 
-__all__ = ["NOTHING", "Effect", "Emission", "Given", "Range", "Source"]
+__all__ = ["Effect", "Emission", "Given", "Range", "Source"]
 
 from typing import NamedTuple
 
@@ -37,9 +37,6 @@ class Given(NamedTuple):
     picks: tuple[int, ...] = ()
 
 
-NOTHING = Given()
-
-
 class Emission(NamedTuple):
     """One fact of an effect, in canonical form; `evidence` holds ids, or is None where the author cited nothing."""
 
@@ -50,14 +47,12 @@ class Emission(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What the activation of `source` that read `round` emitted, in order."""
+    """What the activation of `source` that read `round` emitted, in order.
+
+    `given` is what emissions that name no evidence rest on: None where all of them name theirs.
+    """
 
     source: Source
     round: int
     emissions: tuple[Emission, ...]
-    given: Given
-
-    @property
-    def uncited(self) -> bool:
-        """Whether something in it rests on all that the activation was given."""
-        return None in [emission.evidence for emission in self.emissions]
+    given: Given | None

@@ -70,9 +70,11 @@ def merge(context: Context, effects: Iterable[tuple[Effect, int]]) -> Growth:
         source, emissions = effect.source, effect.emissions
         for fact, _, body, _ in emissions:
             additions.fact(fact, body, round)
-        node = context.node(effect.given) if effect.uncited else effect.given
+        node = None if effect.given is None else context.node(effect.given)
         for _, fact_id, _, cited in emissions:
-            additions.support(fact_id, source, round, node if cited is None else _positions(context.position, cited))
+            evidence = _positions(context.position, cited) if cited is not None else node
+            assert evidence is not None
+            additions.support(fact_id, source, round, evidence)
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
         context.complete(source, effect.round, round)
     return additions.growth()

@@ -51,7 +51,7 @@ class Pool:
         self._tasks, self._results, self._clock = tasks, results, clock
         self._check, self._max_emissions, self._recall = check, max_emissions, recall
         self._ready: deque[Activation] = deque()
-        self._parked: list[anyio.Event] = []
+        self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
 
     def submit(self, activations: Iterable[Activation]) -> None:
@@ -64,7 +64,8 @@ class Pool:
             return
         self._waking = True
         if self._parked:
-            self._parked.pop().set()
+            self._parked -= 1
+            self._calls.release()
         else:
             self._tasks.start_soon(self._work)
 
@@ -80,9 +81,8 @@ class Pool:
                 if now - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     turn = now = self._clock.elapsed()
-            parked = anyio.Event()
-            self._parked.append(parked)
-            await parked.wait()
+            self._parked += 1
+            await self._calls.acquire()
 
     async def _perform(self, activation: Activation, started: float) -> float:
         """Run one activation, and return when it ended.

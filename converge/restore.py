@@ -87,7 +87,7 @@ def _restored(stored: StoredJob, kinds: Mapping[str, Kind] | None, doubles: "lis
                 reason = f"form {row['form']} is not form {FORM} of rows"
                 raise StoredFactInvalid(job_id, f"row {number}", reason)
             job.apply(row, number, is_history=number < last)
-    job.snapshot.spend = job.snapshot.spend.with_calls(job.snapshot.captures.ledger.spent)
+    job.snapshot.spend = job.snapshot.spend.with_calls(*job.snapshot.captures.ledger.spent)
     return job
 
 

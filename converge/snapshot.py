@@ -128,8 +128,8 @@ class Cycle:
             **self._supports(),
             **({"completed": _dump(self.completed)} if self.completed else {}),
             "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
-            "spend": _dump(_fields(self.spend)),
-            **({"budget": _dump(_fields(self.budget))} if self.budget else {}),
+            "spend": _dump(self.spend._asdict()),
+            **({"budget": _dump(dataclasses.asdict(self.budget))} if self.budget else {}),
             "trace": _dump([encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]]),
         }
         return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
@@ -159,10 +159,6 @@ class Cycle:
             "given": _dump([given for _, given in nodes.values()]),
             "supports": _dump(rows),
         }
-
-
-def _fields(value: Spend | Budget) -> dict[str, float]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 _dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

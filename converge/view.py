@@ -19,6 +19,7 @@ from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
 from converge.join import least_upper_bound
 from converge.liveness import DEAD, DISPUTED, LIVE
+from converge.log import KindLog
 from converge.lookup import ANY_KEY, Lookup, Reader
 from converge.proof import Proof, joined, prove
 
@@ -88,9 +89,10 @@ class View(Lookup):
         """
         if self._reader.source.replaces:
             return self.live(kind)
-        if self._joins(kind):
+        log = self._log(kind)
+        if log.kind.policy == "join":
             return self._joined(kind, self._news_by_key(kind))
-        facts = self._between(kind, self._after)
+        facts: tuple[F, ...] = self._between(log, self._after)
         if not self._again:
             return facts
         again = tuple(fact for fact in self._given_again(kind) if fact not in facts)
@@ -103,7 +105,7 @@ class View(Lookup):
         if key is not ANY_KEY:
             facts = self._about(kind, key)
             return self._pick(fact for fact in facts if not self._mends or self._is(fact, LIVE))
-        return self._between(kind, -1)
+        return self._between(self._log(kind), -1)
 
     def get(self, kind: type[F], key: Any) -> F | None:
         """Return the fact of a key, or None; live ones only where the kind is read Live. Raises KeyContested."""
@@ -266,7 +268,9 @@ class View(Lookup):
     def cited(self, evidence: Iterable[Fact]) -> tuple[str, ...]:
         """Return the ids that some facts stand for: citing a join of several facts cites these."""
         ids = map(id_of, evidence)
-        return tuple(one for fact_id in ids for one in self._lubs.get(fact_id, (fact_id,))) if self._lubs else tuple(ids)
+        return (
+            tuple(one for fact_id in ids for one in self._lubs.get(fact_id, (fact_id,))) if self._lubs else tuple(ids)
+        )
 
     def facts(self) -> tuple[Fact, ...]:
         """Return every fact this view may show, in id order of each kind."""
@@ -316,13 +320,12 @@ class View(Lookup):
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _between(self, kind: type[F], after: int) -> tuple[F, ...]:
+    def _between(self, log: KindLog, after: int) -> tuple[Any, ...]:
         if self._mends and after < 0:  # what rested on the fallen is to be concluded without them
-            return self._live(kind)
-        log = self._log(kind)
+            return self._live(log.kind.cls)
         # What reads liveness may be shown fallen facts; its conclusions must not rest on them.
-        self._note(log.kind.label, after, self._reads_liveness(kind))
-        return log.between(after, self.round)  # type: ignore[return-value]  # a log holds the facts of its own kind
+        self._note(log.kind.label, after)
+        return log.between(after, self.round)
 
     def _live(self, kind: type[F]) -> tuple[F, ...]:
         facts = self._log(kind).between(-1, self.round)
@@ -405,9 +408,10 @@ class View(Lookup):
             self._picks.extend(map(self._position, held))
         return facts
 
-    def _note(self, label: str, after: int, live: bool) -> None:
-        if self._reader.reads is not None:  # nobody concludes anything from an unrestricted view
-            self._ranges.append((label, after, live))
+    def _note(self, label: str, after: int, live: bool = False) -> None:
+        reads = self._reader.reads
+        if reads is not None:  # nobody concludes anything from an unrestricted view
+            self._ranges.append((label, after, live or reads[label]))
 
     def _holds(self, part: Range) -> bool:
         log = self._context.kinds.get(part.kind)

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 
 from converge.agent import Agent
 from converge.context import Context
-from converge.effect import Effect, Emission
+from converge.effect import Effect, Emission, Given
 from converge.fact import REVISED, Fact, Invalidation, id_of, kind_of
 from converge.proof import path_between
 from converge.proposal import Proposal, Verdict, proposed_by
@@ -28,9 +28,9 @@ class Warnings:
         self._said = {(event.agent, start) for event in events for start in _STARTS if event.text.startswith(start)}
         self._said |= {(event.agent, event.text) for event in events if not event.agent}
 
-    def if_uncited(self, agent: Agent, effect: Effect) -> None:
-        """Name an agent that leaves open which of several facts its conclusions rest on."""
-        if effect.uncited and not agent.replacing and self._context.size(effect.given) > 1:
+    def if_uncited(self, agent: Agent, given: Given) -> None:
+        """Name an agent that leaves open which of several facts that it was given its conclusions rest on."""
+        if not agent.replacing and self._context.size(given) > 1:
             self._say(agent.name, _UNCITED)
 
     def if_unstable(self, agent: Agent, effect: Effect, ran: int, again: Container[int]) -> None:

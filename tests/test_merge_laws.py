@@ -47,7 +47,7 @@ def needs(job: Play, one: Effect) -> set[str]:
     """Return the ids that must be known before an effect can be merged; it may cite and mark what it emits itself."""
     cited = {fact_id for item in one.emissions for fact_id in item.evidence or ()}
     targets = {item.fact.target for item in one.emissions if isinstance(item.fact, Invalidation)}
-    named = {id_of(job.context.facts[place]) for place in one.given.picks}
+    named = {id_of(job.context.facts[place]) for place in (one.given.picks if one.given else ())}
     return named | (cited | targets) - {item.fact_id for item in one.emissions}
 
 
@@ -55,6 +55,8 @@ def moved(job: Play, one: Effect, other: Context) -> Effect:
     def place(old: int) -> int:
         return other.position[id_of(job.context.facts[old])]
 
+    if one.given is None:
+        return one
     return one._replace(given=one.given._replace(picks=tuple(sorted(map(place, one.given.picks)))))
 
 
