@@ -88,7 +88,7 @@ def _label(cls: type[Fact]) -> str:
 
 
 def _is_news(agent: Agent, view: View, emission: Emission, own: set[str]) -> bool:
-    """Check an emission, and return whether it says anything: of a fact that is known, that it rests on itself does not."""
+    """Check an emission, and return whether it says anything: that a known fact rests on itself is nothing new."""
     fact, fact_id, _, evidence = emission
     if isinstance(fact, Opinion) and fact.by != agent.name:
         raise OpinionForeign(agent.name, fact.by)

@@ -3,7 +3,7 @@
 The intent is the first fact of every job. Its budget is not part of its content: more budget is not another intent.
 """
 
-__all__ = ["Allowance", "Budget", "RootIntent", "Spend"]
+__all__ = ["Allowance", "Budget", "RootIntent", "Spend", "Tally"]
 
 import dataclasses
 from collections.abc import Mapping
@@ -92,19 +92,21 @@ class Spend(NamedTuple):
 
     def with_calls(self, calls: int, tokens: int, money: float) -> "Spend":
         """Return this spend with what was spent on calls."""
-        return Spend(self.rounds, self.facts, self.activations, self.seconds, calls, tokens, money)
+        return self._replace(calls=calls, tokens=tokens, money=money)
 
-    def plus(self, *, rounds: int = 0, facts: int = 0, activations: int = 0, seconds: float = 0.0) -> "Spend":
-        """Return this spend with more added."""
-        return Spend(
-            self.rounds + rounds,
-            self.facts + facts,
-            self.activations + activations,
-            self.seconds + seconds,
-            self.calls,
-            self.tokens,
-            self.money,
-        )
+
+class Tally:
+    """What a job spends, counted as it goes; calls are in its ledger."""
+
+    __slots__ = ("activations", "facts", "rounds", "seconds")
+
+    def __init__(self, before: Spend) -> None:
+        self.rounds, self.facts = before.rounds, before.facts
+        self.activations, self.seconds = before.activations, before.seconds
+
+    def spend(self, calls: int, tokens: int, money: float) -> Spend:
+        """Return what was spent, with what was spent on calls."""
+        return Spend(self.rounds, self.facts, self.activations, self.seconds, calls, tokens, money)
 
 
 def _names(value: Any) -> Any:

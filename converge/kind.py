@@ -58,22 +58,23 @@ class Kind:
 
         Raises FactTooLarge, or FactInvalid for content that JSON cannot hold.
         """
+        serializer = self._serializer
         try:
-            body = self._serializer.encode(fact)
-            if not self._serializer.is_normal(body):
+            body = serializer.encode(fact)
+            if not serializer.is_normal(body):
                 fact = self.load(normalized(from_json(body)))
-                body = self._serializer.encode(fact)
+                body = serializer.encode(fact)
         except FactInvalid:  # a ValueError as well, and worded already
             raise
         except (PydanticSerializationError, ValueError) as error:
             raise FactInvalid(self.label, [self._unwritable(fact, error)]) from error
         if len(body) > MAX_FACT_BYTES:
             raise FactTooLarge(self.label, len(body), MAX_FACT_BYTES)
-        if self.keyed:
+        if self.key:
             self._check_key(fact)
         if not self._reads_back:
             self._check_reads_back(fact, body)
-        if self._serializer.loose:
+        if serializer.loose:
             fact = self.load(from_json(body))
         return fact, named(self.label, body), body
 

@@ -19,7 +19,7 @@ from converge.deciding import check_decision
 from converge.effect import Effect, Given
 from converge.errors import BudgetSpent, ForeignPremise
 from converge.fact import Fact, Failure, Violation, kind_of
-from converge.intent import RootIntent, Spend
+from converge.intent import RootIntent, Spend, Tally
 from converge.invariant import Invariants
 from converge.loss import losses
 from converge.merge import Growth, fresh, merge, premises
@@ -57,7 +57,7 @@ class Machine:
     def __init__(self, wiring: Wiring, schedule: Schedule, invariants: Invariants, job: Snapshot) -> None:
         self.wiring, self.schedule, self.invariants, self.job = wiring, schedule, invariants, job
         self.context, self.trace = job.context, job.trace
-        self.spend, self.budget = job.spend, job.budget
+        self.budget = job.budget
         self.ledger = job.captures.ledger
         self.ledger.limits, self.ledger.allowances = job.budget, wiring.allowances
         self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)  # as agents are to see it
@@ -65,6 +65,7 @@ class Machine:
         self.stop: Stop | None = None
         self.errors: dict[str, BaseException] = {}  # of this run, by agent, as they were raised
         self.progress = Progress(wiring, self.context, job.watermarks, job.captures)
+        self._tally = Tally(job.spend)
         self._open: dict[int, Activation] = {}
         self._landed: dict[int, Done] = {}
         self._rounds = {event.round for event in self.trace if isinstance(event, RoundStarted)}
@@ -157,7 +158,7 @@ class Machine:
 
     def spent(self, seconds: float) -> None:
         """Account for wall-clock time that has passed."""
-        self.spend = self.spend.plus(seconds=seconds)
+        self._tally.seconds += seconds
 
     # --- what the machine decides -------------------------------------------------------------------------------
 
@@ -169,12 +170,12 @@ class Machine:
     @property
     def spending(self) -> Spend:
         """What the job has spent so far, calls included."""
-        return self.spend.with_calls(*self.ledger.spent)
+        return self._tally.spend(*self.ledger.spent)
 
     @property
     def seconds_left(self) -> float:
         """How much wall-clock time the budget still allows."""
-        return max(0.0, self.budget.seconds - self.spend.seconds)
+        return max(0.0, self.budget.seconds - self._tally.seconds)
 
     def next(self, now: float) -> Sequence[Command]:
         """Return what is to be done now; nothing while all there is to do is wait."""
@@ -251,7 +252,7 @@ class Machine:
                 elif self._reserve(one.round, self._left_with(one, ready) if agent.settled else 1, len(started)):
                     started.append(self._begin(one))
         if started:
-            self.spend = self.spend.plus(activations=len(started))
+            self._tally.activations += len(started)
             for round, agents in sorted(_counted(one.view.round for one in started).items()):
                 self.trace.record(RoundStarted, now, round, agents)
         return started
@@ -292,16 +293,16 @@ class Machine:
         `reserved` counts those that found room in this turn already; what finds none stays unread.
         """
         if self._exhausted == ("activations",) or (
-            self.spend.activations + reserved + activations > self.budget.activations
+            self._tally.activations + reserved + activations > self.budget.activations
         ):
             self._exhausted = ("activations",)
             return False
         if round not in self._rounds:
-            if self.spend.rounds >= self.budget.rounds:
+            if self._tally.rounds >= self.budget.rounds:
                 # The rounds that are paid for go on, so that it does not matter who was fast.
                 self._exhausted = ("rounds",)
                 return False
-            self.spend = self.spend.plus(rounds=1)
+            self._tally.rounds += 1
             self._rounds.add(round)
         return True
 
@@ -364,7 +365,7 @@ class Machine:
         merged: list[Done] = []
         before = len(self.context.facts), len(self.context.supports)
         growth = merge(self.context, self._affordable(landed, merged, wrote))
-        self.spend = self.spend.plus(facts=growth.facts)
+        self._tally.facts += growth.facts
         for done in merged:
             self._completed(done, wrote)
         if len(merged) < len(landed):
@@ -390,7 +391,7 @@ class Machine:
         self, landed: list[Done], merged: list[Done], wrote: Mapping[int, int]
     ) -> Iterator[tuple[Effect, int]]:
         """Yield the effects that the budget of facts can hold, while the merge takes them one by one."""
-        before, room = len(self.context.facts), self.budget.facts - self.spend.facts
+        before, room = len(self.context.facts), self.budget.facts - self._tally.facts
         for done in landed:
             if (effect := done.effect) is None:
                 continue

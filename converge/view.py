@@ -7,7 +7,7 @@ from a view must not depend on arrival. What the calls returned is remembered as
 
 __all__ = ["UNRESTRICTED", "Conflict", "View"]
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, TypeVar
 
@@ -267,10 +267,10 @@ class View(Lookup):
 
     def cited(self, evidence: Iterable[Fact]) -> tuple[str, ...]:
         """Return the ids that some facts stand for: citing a join of several facts cites these."""
-        ids = map(id_of, evidence)
-        return (
-            tuple(one for fact_id in ids for one in self._lubs.get(fact_id, (fact_id,))) if self._lubs else tuple(ids)
-        )
+        ids = tuple(map(id_of, evidence))
+        if not self._lubs:
+            return ids
+        return tuple(one for fact_id in ids for one in self._lubs.get(fact_id, (fact_id,)))
 
     def facts(self) -> tuple[Fact, ...]:
         """Return every fact this view may show, in id order of each kind."""
