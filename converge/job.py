@@ -101,7 +101,7 @@ class Job:
     def cancel(self) -> None:
         """Stop the job as `cancelled`: what is merged is committed and `outcome` returns. Harmless at its end."""
         self._cancelled = True
-        if self._scope is not None:
+        if self._scope is not None and not self._ended.is_set():
             self._scope.cancel()
 
     async def checkpoint(self) -> None:
