@@ -8,9 +8,10 @@ Captures, which cannot wait for their cycle, are rows of their own.
 __all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic_core import to_json
 
 from converge.capture import Captures, Note, Question
 from converge.context import Context
@@ -118,21 +119,19 @@ class Cycle:
 
     def body(self) -> str:
         """Return the row as JSON."""
-        parts = {
-            "form": str(FORM),
-            "cycle": str(self.cycle),
-            **({"anew": _dump(self.anew)} if self.anew else {}),
-            **({"letter": str(self.letter)} if self.letter else {}),
-            "base": str(self.since[0]),
-            "facts": self._facts(),
+        parts: dict[str, Any] = {
+            **({"anew": self.anew} if self.anew else {}),
+            **({"letter": self.letter} if self.letter else {}),
             **self._supports(),
-            **({"completed": _dump(self.completed)} if self.completed else {}),
-            "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
-            "spend": _dump(self.spend._asdict()),
-            **({"budget": _dump(dataclasses.asdict(self.budget))} if self.budget else {}),
-            "trace": _dump([encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]]),
+            **({"completed": self.completed} if self.completed else {}),
+            "watermarks": [(*watermark.source, *watermark[1:]) for watermark in self.watermarks],
+            "spend": self.spend._asdict(),
+            **({"budget": dataclasses.asdict(self.budget)} if self.budget else {}),
+            "trace": [encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]],
         }
-        return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
+        # Facts were encoded when they got their ids.
+        start = f'{{"form":{FORM},"cycle":{self.cycle},"base":{self.since[0]},"facts":{self._facts()},'
+        return start + _dump(parts)[1:]
 
     def lighten(self) -> None:
         """Drop the encoded facts; `body` encodes them again."""
@@ -144,21 +143,22 @@ class Cycle:
         rows = zip(facts, self.rounds, bodies, strict=True)
         return "[" + ",".join(f'["{stored_id(fact)}",{round},{body.decode()}]' for fact, round, body in rows) + "]"
 
-    def _supports(self) -> dict[str, str]:
+    def _supports(self) -> dict[str, Any]:
         """Name each source and evidence node of the row once, and refer to them by number."""
         sources: dict[int, int] = {}
         nodes: dict[int, tuple[int, Given]] = {}
         rows = []
-        for support in self.supports:
-            evidence = support.evidence
+        for fact, source, round, evidence in self.supports:
+            rests_on: object = evidence
             if isinstance(evidence, Given):
-                evidence, _ = nodes.setdefault(id(evidence), (len(nodes), evidence))  # type: ignore[assignment]
-            rows.append([support.fact, sources.setdefault(support.source, len(sources)), support.round, evidence])
+                rests_on, _ = nodes.setdefault(id(evidence), (len(nodes), evidence))
+            rows.append((fact, sources.setdefault(source, len(sources)), round, rests_on))
         return {
-            "sources": _dump([self.context.supports.sources[number] for number in sources]),
-            "given": _dump([given for _, given in nodes.values()]),
-            "supports": _dump(rows),
+            "sources": [self.context.supports.sources[number] for number in sources],
+            "given": [given for _, given in nodes.values()],
+            "supports": rows,
         }
 
 
-_dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+def _dump(value: object) -> str:
+    return to_json(value).decode()
