@@ -40,14 +40,16 @@ class Warnings:
         """
         if agent.replacing or (agent.name, _UNSTABLE) in self._said:
             return
-        about = {one.fact.reason: one.fact.target for one in effect.emissions if isinstance(one.fact, Invalidation)}
-        for emission in effect.emissions:
-            fact = emission.fact
-            target = fact.target if isinstance(fact, Invalidation) else about.get(REVISED + emission.fact_id)
-            known = emission.fact_id in self._context.position or not emission.evidence
-            read = (*(emission.evidence or ()), *((target,) if target else ()))
-            if not known and self._were_read(read, ran, again):
-                text = f"it emits {emission.fact_id} because of facts that it had all read before"
+        about: dict[str, str] = {}
+        if agent.invalidates:
+            markers = [one.fact for one in effect.emissions if isinstance(one.fact, Invalidation)]
+            about = {marker.reason: marker.target for marker in markers}
+        for fact, fact_id, _, evidence in effect.emissions:
+            if not evidence or fact_id in self._context.position or not self._were_read(evidence, ran, again):
+                continue
+            target = fact.target if isinstance(fact, Invalidation) else about.get(REVISED + fact_id)
+            if not target or self._were_read((target,), ran, again):
+                text = f"it emits {fact_id} because of facts that it had all read before"
                 self._say(agent.name, _UNSTABLE, text + "; the same view gives other facts, or it cites too little")
 
     def if_revised_twice(self, agent: Agent, effect: Effect) -> None:
@@ -95,8 +97,11 @@ class Warnings:
         return (fact for fact in facts if self._context.is_live(self._context.position[id_of(fact)], upto))
 
     def _were_read(self, ids: Iterable[str], ran: int, again: Container[int]) -> bool:
-        places = (self._context.position.get(fact_id, -1) for fact_id in ids)
-        return all(place >= 0 and place not in again and self._context.rounds[place] <= ran for place in places)
+        for fact_id in ids:
+            place = self._context.position.get(fact_id)
+            if place is None or self._context.rounds[place] > ran or place in again:
+                return False
+        return True
 
     def _is_revised_twice(self, agent: Agent, emission: Emission, target: int) -> bool:
         context = self._context
