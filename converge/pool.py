@@ -77,21 +77,26 @@ class Pool:
                 activation = self._ready.popleft()
                 if self._ready and not self._waking:
                     self._wake_one()
-                now = await self._perform(activation, now)
+                ended = await self._perform(activation, now)
+                if ended is None:  # whoever ran here next would be taken for cancelled
+                    if self._ready:
+                        self._wake_one()
+                    return
+                now = ended
                 if now - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     turn = now = self._clock.elapsed()
             self._parked += 1
             await self._calls.acquire()
 
-    async def _perform(self, activation: Activation, started: float) -> float:
-        """Run one activation, and return when it ended.
+    async def _perform(self, activation: Activation, started: float) -> float | None:
+        """Run one activation, and return when it ended; None where it cancelled the worker's task, which is to end.
 
         Whatever happens, its Done is sent, unless the job itself is being cancelled.
         """
         effect: Effect | None = None
         error: BaseException | None = None
-        attempts = [1]
+        attempts, is_spoiled = [1], False
         try:
             if activation.error is not None:
                 raise activation.error
@@ -106,11 +111,11 @@ class Pool:
         except anyio.get_cancelled_exc_class() as raised:
             if anyio.current_effective_deadline() == -inf:
                 raise
-            effect, error = None, raised  # the agent cancelled itself: that is its own failure
+            effect, error, is_spoiled = None, raised, True  # the agent cancelled itself: that is its own failure
         ended = self._clock.elapsed()
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
         self._results.send_nowait(Done(activation, effect, error, ended - started, attempts[0]))
-        return ended
+        return None if is_spoiled else ended
 
     async def _attempts(self, agent: Agent, view: View, attempts: list[int]) -> Effect:
         assert agent.retry is not None

@@ -120,7 +120,6 @@ class Cycle:
     def body(self) -> str:
         """Return the row as JSON."""
         parts: dict[str, Any] = {
-            **({"anew": self.anew} if self.anew else {}),
             **({"letter": self.letter} if self.letter else {}),
             **self._supports(),
             **({"completed": self.completed} if self.completed else {}),
@@ -129,8 +128,9 @@ class Cycle:
             **({"budget": dataclasses.asdict(self.budget)} if self.budget else {}),
             "trace": [encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]],
         }
+        anew = f'"anew":"{self.anew}",' if self.anew else ""
         # Facts were encoded when they got their ids.
-        start = f'{{"form":{FORM},"cycle":{self.cycle},"base":{self.since[0]},"facts":{self._facts()},'
+        start = f'{{"form":{FORM},"cycle":{self.cycle},{anew}"base":{self.since[0]},"facts":{self._facts()},'
         return start + _dump(parts)[1:]
 
     def lighten(self) -> None:
