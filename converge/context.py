@@ -7,11 +7,12 @@ before an earlier one. A fact's round is the lowest of its supports.
 
 __all__ = ["Context", "digest_of"]
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import groupby
 
 from converge.effect import Given, Source
-from converge.fact import Fact, Invalidation, id_of, kind_of
+from converge.fact import Fact, Invalidation, id_of, kind_of, stored_id
 from converge.intent import RootIntent
 from converge.kind import Kind
 from converge.labelling import Labelling
@@ -61,6 +62,22 @@ class Context:
                 self._mark(marker, fact_id)
         return True
 
+    def extend(self, facts: Sequence[Fact], rounds: Sequence[int]) -> bool:
+        """Add facts that are all new, as `add` would one after another; where one is known, add none and say no."""
+        new = {fact_id: place for place, fact_id in enumerate(map(stored_id, facts), start=len(self.facts))}
+        if len(new) < len(facts) or not self.position.keys().isdisjoint(new):
+            return False
+        self.position.update(new)
+        self.facts += facts
+        self.rounds += rounds
+        self.highest = max([self.highest, *rounds])
+        self._view_digests.clear()
+        for round, places in groupby(range(len(facts)), rounds.__getitem__):
+            for cls, run in groupby([facts[place] for place in places], type):
+                self.log(kind_of(cls)).extend([*run], round)
+        self._mark_all(new, (fact for fact in facts if isinstance(fact, Invalidation)))
+        return True
+
     def node(self, given: Given) -> Given:
         """Return the one evidence node that stands for everything equal to `given`."""
         return self._nodes.setdefault(given, given)
@@ -75,6 +92,19 @@ class Context:
         if round > self.highest:
             self.highest = round
         self.labelling.support(fact, round, evidence, is_new_fact=is_new_fact)
+
+    def derive(
+        self, facts: Sequence[int], sources: Sequence[int], rounds: Sequence[int], evidence: Sequence[Evidence]
+    ) -> None:
+        """Add derivations as `support` would one after another; sources are given by number."""
+        if not self._are_plain(facts, rounds, evidence):
+            for fact, source, round, cited in zip(facts, sources, rounds, evidence, strict=True):
+                self.support(fact, self.supports.sources[source], round, cited)
+            return
+        self.supports.add_firsts(sources, rounds, evidence)
+        if self.labelling.since >= 0:
+            for fact, round, cited in zip(facts, rounds, evidence, strict=True):
+                self.labelling.support(fact, round, cited, is_new_fact=True)
 
     def complete(self, source: Source, read: int, wrote: int) -> None:
         """Note that an activation of `source` that read one round and wrote another completed.
@@ -191,6 +221,26 @@ class Context:
         """Return what a fact is given as: itself, or one of the facts of a join."""
         kind = kind_of(self.facts[fact])
         return (kind.label, kind.key_of(self.facts[fact])) if kind.policy == "join" else fact
+
+    def _are_plain(self, facts: Sequence[int], rounds: Sequence[int], evidence: Sequence[Evidence]) -> bool:
+        """Whether derivations are one each of the newest facts, in their rounds, and rest on what stood before them."""
+        first = self.supports.derived
+        return (
+            list(facts) == list(range(first, len(self.facts)))
+            and list(rounds) == self.rounds[first:]
+            and all(
+                not cited or isinstance(cited, Given) or cited[-1] < fact
+                for fact, cited in zip(facts, evidence, strict=True)
+            )
+        )
+
+    def _mark_all(self, new: Mapping[str, int], markers: Iterable[Invalidation]) -> None:
+        """Note what new facts mark, and first who has waited for them."""
+        for target in self._awaited.keys() & new.keys():
+            for marker in self._awaited.pop(target):
+                self._mark(marker, target)
+        for fact in markers:
+            self._mark(new[stored_id(fact)], fact.target)
 
     def _mark(self, marker: int, target: str) -> None:
         place = self.position.get(target)

@@ -464,7 +464,7 @@ class Machine:
 
     def _record_merged(self, rounds: list[int], before: tuple[int, int], now: float) -> None:
         facts = _counted(self.context.rounds[before[0] :])
-        supports = _counted(support.round for support in self.context.supports[before[1] :])
+        supports = _counted(self.context.supports.rounds(before[1], len(self.context.supports)))
         for round in rounds:
             self.trace.record(RoundMerged, now, round, facts.get(round, 0), supports.get(round, 0))
 

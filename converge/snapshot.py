@@ -19,7 +19,6 @@ from converge.effect import Given, Source
 from converge.fact import identified, stored_id
 from converge.intent import Budget, Spend
 from converge.ledger import Line
-from converge.support import Support
 from converge.trace import Trace, encode_event
 
 FORM = 3  # of a row's body
@@ -88,8 +87,8 @@ class Records:
 class Cycle:
     """What one cycle added, as ranges of the append-only logs; encoded when a store asks for the body.
 
-    since, upto: how many facts, supports and events there were before it, and with it. `rounds` and `supports` are
-    those of that moment: a later support may lower a round.
+    since, upto: how many facts, supports and events there were before it, and with it. `rounds` and `derived` are the
+    rounds of facts and of supports at that moment: a later support may lower them.
     """
 
     context: Context
@@ -108,12 +107,12 @@ class Cycle:
     anew: Anew | None = None
     bodies: tuple[bytes, ...] | None = None
     rounds: list[int] = dataclasses.field(init=False)
-    supports: list[Support] = dataclasses.field(init=False)
+    derived: Sequence[int] = dataclasses.field(init=False)
     completed: list[tuple[Source, int, int]] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self.rounds = self.context.rounds[self.since[0] : self.upto[0]]
-        self.supports = self.context.supports[self.since[1] : self.upto[1]]
+        self.derived = self.context.supports.rounds(self.since[1], self.upto[1])
         # What a row that follows others adds to this, its watermarks say.
         self.completed = self.context.supports.completions() if self.anew else []
 
@@ -148,7 +147,8 @@ class Cycle:
         sources: dict[int, int] = {}
         nodes: dict[int, tuple[int, Given]] = {}
         rows = []
-        for fact, source, round, evidence in self.supports:
+        supports = self.context.supports[self.since[1] : self.upto[1]]
+        for (fact, source, _, evidence), round in zip(supports, self.derived, strict=True):
             rests_on: object = evidence
             if isinstance(evidence, Given):
                 rests_on, _ = nodes.setdefault(id(evidence), (len(nodes), evidence))
