@@ -41,7 +41,7 @@ class Peers:
         self, names: Iterable[str], task: str, count: int, scale: float, note: str = ""
     ) -> list[Variant]:
         """Return a variant for each peer: `task` for `count`, its seconds multiplied by `scale`."""
-        return [await self._variant(name, task, count, scale, note) for name in names]
+        return list(await asyncio.gather(*(self._variant(name, task, count, scale, note) for name in names)))
 
     async def _variant(self, name: str, task: str, count: int, scale: float, note: str) -> Variant:
         """Start the peer if need be: what its imports take is not part of a round."""

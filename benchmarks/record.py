@@ -56,19 +56,12 @@ def write(
     return path
 
 
-def _case(measured: Measured) -> dict[str, Any]:
-    case = measured.case
+def _case(case: Measured) -> dict[str, Any]:
     return {
-        "title": case.title,
-        "unit": case.unit,
-        "base": case.base,
-        "medians": {name: measured.median(name) for name in measured.samples},
-        "best": {name: measured.best(name) for name in measured.samples},
-        "ratios": {name: measured.ratio(name, case.base) for name in measured.samples} if case.base else None,
-        "samples": measured.samples,
-        "seconds": measured.seconds,
-        "absent": dict(measured.absent),
-        "failed": dict(measured.failed),
+        **case._asdict(),
+        "medians": {name: case.median(name) for name in case.samples},
+        "best": {name: case.best(name) for name in case.samples},
+        "ratios": {name: case.ratio(name, case.base) for name in case.samples} if case.base else None,
     }
 
 
