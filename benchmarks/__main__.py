@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,23 +33,23 @@ def options() -> argparse.Namespace:
 
 def main(given: argparse.Namespace) -> int:
     """Return 1 where something failed, missed targets not counted."""
-    results, noise, versions = dict[str, Measured](), Noise(), dict[str, dict[str, str]]()
+    results, noise = dict[str, Measured](), Noise()
     loads = {"before": os.getloadavg()}
-    with TemporaryDirectory(prefix="converge-bench-") as folder:
+    with TemporaryDirectory(prefix="converge-bench-") as folder, closing(Peers(given.peers, Path(folder))) as peers:
         rounds, patience = (2, 1.5) if given.quick else (5, 6.0)
-        setting = Setting(given.quick, rounds, patience, Path(folder), Peers(given.peers))
+        setting = Setting(given.quick, rounds, patience, Path(folder), given.peers, peers.known)
         for file in given.only:
             for plan in ALL[file](setting):
                 with measuring(plan.key):
+                    peers.start(plan.peers)
                     report = measured_alone(file, plan.key, setting)
                 results[plan.key] = report.measured
                 noise.samples += report.noise
-                versions |= report.versions
                 print_case(report.measured)
     loads["after"] = os.getloadavg()
     print_targets(results, quick=given.quick)
     print_noise(noise, loads["after"])
-    print(f"Every sample: {write(given.results, results, noise, loads, versions, quick=given.quick)}")
+    print(f"Every sample: {write(given.results, results, noise, loads, peers.known, quick=given.quick)}")
     return int(any(result.failed for result in results.values()))
 
 

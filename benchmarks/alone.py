@@ -4,7 +4,6 @@ __all__ = ["Report", "measured_alone"]
 
 import asyncio
 import multiprocessing
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from time import perf_counter
 from typing import NamedTuple
@@ -19,11 +18,10 @@ _FRESH.set_forkserver_preload(["benchmarks.alone", "benchmarks.table"])
 
 
 class Report(NamedTuple):
-    """What came of a case, how noisy the machine was meanwhile (in seconds), and the versions of its peers."""
+    """What came of a case, and how noisy the machine was meanwhile: seconds for always the same work."""
 
     measured: Measured
     noise: list[float]
-    versions: Mapping[str, Mapping[str, str]]
 
 
 def measured_alone(file: str, key: str, setting: Setting) -> Report:
@@ -34,7 +32,7 @@ def measured_alone(file: str, key: str, setting: Setting) -> Report:
             report = process.submit(_report, file, key, setting).result()
         except Exception as error:
             failed = {key: f"{type(error).__name__}: {error}"}
-            report = Report(Measured(key, "", None, {}, {}, failed), [], {})
+            report = Report(Measured(key, "", None, {}, {}, failed), [])
     seconds = perf_counter() - began
     return report._replace(measured=report.measured._replace(seconds=seconds))
 
@@ -45,8 +43,5 @@ def _report(file: str, key: str, setting: Setting) -> Report:
 
 async def _of_case(file: str, key: str, setting: Setting) -> Report:
     plans, noise = {plan.key: plan for plan in ALL[file](setting)}, Noise()
-    try:
-        async with plans[key].open() as case:
-            return Report(await measured(case, setting, noise), noise.samples, setting.peers.versions)
-    finally:
-        await setting.peers.leave()
+    async with plans[key].open() as case:
+        return Report(await measured(case, setting, noise), noise.samples)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from benchmarks.peer import Peers
+    from benchmarks.peer import Peer
 
 T = TypeVar("T")
 Figures = Mapping[str, float]  # what a round gave, by unit; the case's own unit is among them
@@ -41,21 +41,27 @@ class Case(NamedTuple):
 class Plan(NamedTuple):
     """A case that can be made. key: how targets find it. open: makes it, and keeps open what it needs until it is left.
 
-    Nothing is made before, for each case is made and measured in a process of its own.
+    peers: those that are to be running by then. Nothing else is made before, for each case is made and measured in a
+    process of its own.
     """
 
     key: str
     open: Callable[[], AbstractAsyncContextManager[Case]]
+    peers: Sequence[str] = ()
 
 
 class Setting(NamedTuple):
-    """How much is measured. patience: seconds after which a variant has had rounds enough. folder: for files."""
+    """How much is measured. patience: seconds after which a variant has had rounds enough. folder: for files.
+
+    python_of_peers: what runs them. peers: those that are running.
+    """
 
     quick: bool
     rounds: int
     patience: float
     folder: Path
-    peers: "Peers"
+    python_of_peers: Path
+    peers: Mapping[str, "Peer"]
 
     def of(self, quick: T, full: T) -> T:
         """Return what fits the run."""

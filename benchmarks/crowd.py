@@ -2,6 +2,8 @@
 
 __all__ = ["bystanders", "listener", "listening", "walker", "walking"]
 
+from functools import cache
+
 from benchmarks.floors import Echo, Function, Tick
 from converge import Agent, Fact, View, agent
 
@@ -35,10 +37,9 @@ def walker(upto: int) -> Agent:
 
 def bystanders(count: int) -> list[Agent]:
     """Return agents that nothing ever concerns."""
-    kinds = [type(Fact)(f"Other{number}", (Fact,), {"__annotations__": {"n": int}}) for number in range(_KINDS)]
 
     def idle(number: int) -> Agent:
-        kind = kinds[number % _KINDS]
+        kind = _kinds()[number % _KINDS]
 
         @agent(name=f"bystander-{number}", reads=kind, writes=kind)
         def wait(view: View):
@@ -47,3 +48,8 @@ def bystanders(count: int) -> list[Agent]:
         return wait
 
     return list(map(idle, range(count)))
+
+
+@cache
+def _kinds() -> list[type[Fact]]:
+    return [type(Fact)(f"Other{number}", (Fact,), {"__annotations__": {"n": int}}) for number in range(_KINDS)]

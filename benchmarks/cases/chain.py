@@ -11,6 +11,7 @@ from benchmarks.case import Case, Plan, Setting, Variant
 from benchmarks.crowd import walker, walking
 from benchmarks.floors import Echo
 from benchmarks.jobs import STORES, engine_on, timed
+from benchmarks.peer import variants
 from converge import Engine
 
 _COMMITTED = {"memory": "", "process": ", sqlite3 (NORMAL)", "power": ", sqlite3 (FULL)"}
@@ -20,7 +21,7 @@ _PEERS = {"memory": ("langgraph",), "process": ("langgraph",), "power": ("langgr
 def cases(setting: Setting) -> Iterator[Plan]:
     """In memory, and on SQLite at each level, beside peers in the same mode."""
     for store in STORES:
-        yield Plan(f"chain, {store}", partial(_on, setting, store))
+        yield Plan(f"chain, {store}", partial(_on, setting, store), _PEERS[store])
 
 
 @asynccontextmanager
@@ -33,7 +34,7 @@ async def _on(setting: Setting, store: str) -> AsyncIterator[Case]:
             [
                 Variant("direct loop" + _COMMITTED[store], partial(_direct, setting, store, cycles)),
                 Variant("converge", partial(_converge, engine, cycles)),
-                *await setting.peers.variants(_PEERS[store], f"chain, {store}", cycles, 1e6 / cycles),
+                *variants(setting.peers, _PEERS[store], f"chain, {store}", cycles, 1e6 / cycles),
             ],
             base="converge",
         )

@@ -11,8 +11,10 @@ from time import perf_counter
 from benchmarks.case import Case, Plan, Setting, Variant
 from benchmarks.graphs import chain, random_graph, semi_naive
 from benchmarks.jobs import engine_on, run
+from benchmarks.peer import variants
 from converge import Agent, Assertion, Engine, Fact, View, agent
 
+_PEERS = ("clips",)
 Edges = list[tuple[int, int]]
 
 
@@ -30,10 +32,10 @@ def cases(setting: Setting) -> Iterator[Plan]:
     """Chains and a random graph, beside sets and CLIPS; then one edge more."""
     for length in setting.of((100,), (100, 500)):
         known = (f"chain of {length}", "closure, chain", length)
-        yield Plan(f"closure, chain of {length}", partial(_beside_peers, setting, *known, chain(length)))
+        yield Plan(f"closure, chain of {length}", partial(_beside_peers, setting, *known, chain(length)), _PEERS)
     if not setting.quick:
         known = ("random graph of 1,000 nodes, 1,500 edges", "closure, random", 1_000)
-        yield Plan("closure, random graph", partial(_beside_peers, setting, *known, random_graph(1_000)))
+        yield Plan("closure, random graph", partial(_beside_peers, setting, *known, random_graph(1_000)), _PEERS)
     yield Plan("closure, one more edge", partial(_one_more_edge, setting))
 
 
@@ -51,7 +53,7 @@ async def _beside_peers(setting: Setting, title: str, task: str, size: int, edge
         [
             Variant("semi-naive sets", partial(_sets, edges, pairs)),
             *(Variant(name, partial(_converge, setting, agents, edges, pairs)) for name, agents in ours.items()),
-            *await setting.peers.variants(["clips"], task, size, 1e6 / pairs),
+            *variants(setting.peers, _PEERS, task, size, 1e6 / pairs),
         ],
         base="semi-naive sets",
         warm=setting.quick,
@@ -112,17 +114,17 @@ async def _one_more_edge(setting: Setting) -> AsyncIterator[Case]:
     """What a late edge costs for each path that follows, where there are so many paths and four times as many."""
     agents, few, many = [joining("all")], *setting.of((50, 100), (250, 500))
     async with AsyncExitStack() as stack:
-        variants = []
+        late_ones = []
         for length in (few, many):
             engine = await stack.enter_async_context(engine_on("memory", setting.folder, agents))
             await run(engine, [Edge(a, b) for a, b in chain(length)], job_id="closure")
-            variants.append(Variant(f"one more, after {length}", partial(_late_edge, engine, numbers(length))))
+            late_ones.append(Variant(f"one more, after {length}", partial(_late_edge, engine, numbers(length))))
         edges = chain(few)
         whole = partial(_converge, setting, agents, edges, len(semi_naive(edges)))
         yield Case(
             f"(d) one more edge, after a chain of {few} and one of {many}",
             "µs a path",
-            [Variant(f"from nothing, {few}", whole), *variants],
+            [Variant(f"from nothing, {few}", whole), *late_ones],
             base=f"from nothing, {few}",
             rounds=setting.of(2, 3),
         )

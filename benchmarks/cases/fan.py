@@ -2,7 +2,7 @@
 
 __all__ = ["Start", "back", "cases", "hub"]
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -11,11 +11,12 @@ from benchmarks.case import Case, Plan, Setting, Variant
 from benchmarks.crowd import listener, listening
 from benchmarks.floors import Echo, Given, Tick
 from benchmarks.jobs import STORES, engine_on, timed
+from benchmarks.peer import variants
 from converge import Agent, Engine, Fact, View, agent
 
 _PEERS = ("langgraph", "pydantic_graph", "autogen", "burr", "pykka", "llama_index")
 _COMMITTED = {"memory": "", "process": ", one commit (NORMAL)", "power": ", one commit (FULL)"}
-_TOO_SLOW = {"llama-index-workflows": "a round takes seconds: only in `make bench`"}
+_SLOW, _TOO_SLOW = "llama_index", {"llama-index-workflows": "a round takes seconds: only in `make bench`"}
 
 
 class Start(Fact):
@@ -45,16 +46,14 @@ def cases(setting: Setting) -> Iterator[Plan]:
     """Beside peers where they can follow, and for itself as N grows."""
     for count in (100, 1_000):
         for store in STORES if count == 100 else setting.of(("memory",), STORES):
-            yield Plan(f"fan {count}, {store}", partial(_beside_peers, setting, store, count))
+            peers = _peers(setting, store, count)
+            yield Plan(f"fan {count}, {store}", partial(_beside_peers, setting, store, count, peers), peers)
     for store in setting.of(("memory",), STORES):
         yield Plan(f"fan, {store}", partial(_as_it_grows, setting, store))
 
 
 @asynccontextmanager
-async def _beside_peers(setting: Setting, store: str, count: int) -> AsyncIterator[Case]:
-    names, absent = _PEERS if store == "memory" else ("langgraph",), dict[str, str]()
-    if setting.quick and count > 100:
-        names, absent = tuple(name for name in names if name != "llama_index"), _TOO_SLOW
+async def _beside_peers(setting: Setting, store: str, count: int, peers: Sequence[str]) -> AsyncIterator[Case]:
     async with engine_on(store, setting.folder, everybody(count)) as engine:
         yield Case(
             f"(b) hub → {count:,} agents → hub, {store}",
@@ -62,27 +61,32 @@ async def _beside_peers(setting: Setting, store: str, count: int) -> AsyncIterat
             [
                 Variant("direct loop" + _COMMITTED[store], partial(_direct, setting, store, count)),
                 Variant("converge", partial(_converge, engine, count)),
-                *await setting.peers.variants(names, f"fan, {store}", count, 1e6 / count),
+                *variants(setting.peers, peers, f"fan, {store}", count, 1e6 / count),
             ],
             base="converge",
-            absent=absent,
-            rounds=setting.rounds if count == 100 else setting.of(2, 3),
+            absent=_TOO_SLOW if store == "memory" and _SLOW not in peers else {},
+            rounds=setting.rounds if count == 100 else setting.of(1, 3),
         )
+
+
+def _peers(setting: Setting, store: str, count: int) -> Sequence[str]:
+    names = _PEERS if store == "memory" else ("langgraph",)
+    return tuple(name for name in names if not (name == _SLOW and setting.quick and count > 100))
 
 
 @asynccontextmanager
 async def _as_it_grows(setting: Setting, store: str) -> AsyncIterator[Case]:
-    variants = []
+    sizes = []
     async with AsyncExitStack() as stack:
         for count in setting.of((100, 10_000), (1, 10, 100, 1_000, 10_000)):
             engine = await stack.enter_async_context(engine_on(store, setting.folder, everybody(count)))
-            variants.append(Variant(f"converge, N = {count:,}", partial(_converge, engine, count)))
+            sizes.append(Variant(f"converge, N = {count:,}", partial(_converge, engine, count)))
             if store == "memory":
-                variants.append(Variant(f"direct loop, N = {count:,}", partial(_direct, setting, store, count)))
+                sizes.append(Variant(f"direct loop, N = {count:,}", partial(_direct, setting, store, count)))
         yield Case(
             f"(b) hub → N agents → hub, {store}",
             "µs an activation",
-            variants,
+            sizes,
             base="converge, N = 100",
             rounds=setting.of(1, 3),
         )

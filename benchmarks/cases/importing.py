@@ -20,7 +20,7 @@ def cases(setting: Setting) -> Iterator[Plan]:
 
 @asynccontextmanager
 async def _imports(setting: Setting) -> AsyncIterator[Case]:
-    own, peers = Path(sys.executable), setting.peers.python
+    own, peers = Path(sys.executable), setting.python_of_peers
     yield Case(
         "(j) a process that imports",
         "ms",
