@@ -87,7 +87,7 @@ async def _while_it_waits(waiters: int, others: Callable[[], list[Agent]], count
 
         return park
 
-    await run(Engine([parked(0)]), [])  # what is imported once is imported by now
+    await run(Engine([parked(0), *bystanders(1)]), [])  # what is made once is made by now: imports, kinds
     gc.collect()
     tracemalloc.start()
     agents = [*map(parked, range(waiters)), *others()]

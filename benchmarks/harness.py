@@ -34,7 +34,7 @@ class Noise:
 
 async def measured(case: Case, setting: Setting, noise: Noise) -> Measured:
     """Return what each variant took in each round. Who fails is named with the reason, and the others go on."""
-    rounds, began = (case.rounds or setting.rounds) + case.warm, perf_counter()
+    rounds = (case.rounds or setting.rounds) + case.warm
     samples: dict[str, list[Figures | None]] = {variant.name: [] for variant in case.variants}
     spent, failed = dict.fromkeys(samples, 0.0), dict[str, str]()
     for number in range(rounds):
@@ -44,7 +44,7 @@ async def measured(case: Case, setting: Setting, noise: Noise) -> Measured:
             samples[variant.name].append(None if is_enough else await _one(case, variant, spent, failed))
         noise.calibrate()
     counted = {name: _counted(taken, case.warm) for name, taken in samples.items()}
-    return Measured(case, counted, case.absent, failed, perf_counter() - began)
+    return Measured(case.title, case.unit, case.base, counted, case.absent, failed)
 
 
 async def _one(case: Case, variant: Variant, spent: dict[str, float], failed: dict[str, str]) -> Figures | None:
