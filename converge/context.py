@@ -9,7 +9,8 @@ __all__ = ["Context", "digest_of"]
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from itertools import groupby
+from itertools import count, groupby
+from typing import Any
 
 from converge.effect import Given, Source
 from converge.fact import Fact, Invalidation, id_of, kind_of, stored_id
@@ -64,7 +65,7 @@ class Context:
 
     def extend(self, facts: Sequence[Fact], rounds: Sequence[int]) -> bool:
         """Add facts that are all new, as `add` would one after another; where one is known, add none and say no."""
-        new = {fact_id: place for place, fact_id in enumerate(map(stored_id, facts), start=len(self.facts))}
+        new = dict(zip(map(stored_id, facts), count(len(self.facts)), strict=False))
         if len(new) < len(facts) or not self.position.keys().isdisjoint(new):
             return False
         self.position.update(new)
@@ -72,10 +73,13 @@ class Context:
         self.rounds += rounds
         self.highest = max([self.highest, *rounds])
         self._view_digests.clear()
+        markers: list[Any] = []
         for round, places in groupby(range(len(facts)), rounds.__getitem__):
-            for cls, run in groupby([facts[place] for place in places], type):
-                self.log(kind_of(cls)).extend([*run], round)
-        self._mark_all(new, (fact for fact in facts if isinstance(fact, Invalidation)))
+            for cls, several in groupby([facts[place] for place in places], type):
+                run = [*several]
+                self.log(kind_of(cls)).extend(run, round)
+                markers += run if cls is Invalidation else ()
+        self._mark_all(new, markers)
         return True
 
     def node(self, given: Given) -> Given:
@@ -225,14 +229,12 @@ class Context:
     def _are_plain(self, facts: Sequence[int], rounds: Sequence[int], evidence: Sequence[Evidence]) -> bool:
         """Whether derivations are one each of the newest facts, in their rounds, and rest on what stood before them."""
         first = self.supports.derived
-        return (
-            list(facts) == list(range(first, len(self.facts)))
-            and list(rounds) == self.rounds[first:]
-            and all(
-                not cited or isinstance(cited, Given) or cited[-1] < fact
-                for fact, cited in zip(facts, evidence, strict=True)
-            )
-        )
+        if list(facts) != list(range(first, len(self.facts))) or list(rounds) != self.rounds[first:]:
+            return False
+        for fact, cited in zip(facts, evidence, strict=True):
+            if cited and not isinstance(cited, Given) and cited[-1] >= fact:  # positions ascend
+                return False
+        return True
 
     def _mark_all(self, new: Mapping[str, int], markers: Iterable[Invalidation]) -> None:
         """Note what new facts mark, and first who has waited for them."""

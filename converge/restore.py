@@ -146,8 +146,10 @@ class _Restoring:
 
     def _facts(self, rows: list[Any]) -> None:
         context, kinds = self.snapshot.context, self._kinds
-        facts = kinds.facts((fact_id, content) for fact_id, _, content in rows)
-        rounds = [round for _, round, _ in rows]
+        if not rows:
+            return
+        ids, rounds, contents = zip(*rows, strict=True)
+        facts = kinds.facts(ids, contents)
         if not kinds.renamed and context.extend(facts, rounds):
             return
         for fact, round in zip(facts, rounds, strict=True):
@@ -170,10 +172,14 @@ class _Restoring:
         context, places = self.snapshot.context, self._places
         numbers = [context.supports.number(Source(*source)) for source in row["sources"]]
         nodes = [context.node(self._given(*node)) for node in row["given"]]
-        facts, sources, rounds, evidence = zip(*row["supports"], strict=True) if row["supports"] else ((),) * 4
-        if places is not None:
+        if not row["supports"]:
+            return
+        facts, sources, rounds, evidence = zip(*row["supports"], strict=True)
+        if places is None:
+            cited = [nodes[one] if isinstance(one, int) else tuple(one) for one in evidence]
+        else:
             facts = tuple(places[fact] for fact in facts)
-        cited = [nodes[one] if isinstance(one, int) else _moved(one, places) for one in evidence]
+            cited = [nodes[one] if isinstance(one, int) else _moved(one, places) for one in evidence]
         context.derive(facts, [numbers[source] for source in sources], rounds, cited)
 
     def _given(self, ranges: Iterable[Any], picks: Iterable[int]) -> Given:
@@ -201,8 +207,8 @@ class _Restoring:
         job.watermarks[watermark.source.agent] = watermark
 
 
-def _moved(positions: Iterable[int], places: list[int] | None) -> tuple[int, ...]:
-    return tuple(positions) if places is None else tuple(sorted({places[position] for position in positions}))
+def _moved(positions: Iterable[int], places: list[int]) -> tuple[int, ...]:
+    return tuple(sorted({places[position] for position in positions}))
 
 
 _EDITED = "`converge audit` says what was done to the job, and `converge show --raw` shows what is left of it"

@@ -7,7 +7,7 @@ __all__ = ["BUILT_IN", "STATED", "StoredKinds"]
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from difflib import get_close_matches
@@ -56,14 +56,14 @@ class StoredKinds:
         self._checked = set(BUILT_IN)  # labels of which a fact has shown that its class makes the same ids still
         self._find_contents = contents
 
-    def facts(self, rows: Iterable[tuple[str, Any]]) -> list[Fact]:
-        """Return stored facts, each given as its id and its content, in order. Raises StoredFactInvalid."""
+    def facts(self, ids: Sequence[str], contents: Sequence[Any]) -> list[Fact]:
+        """Return stored facts in order. Raises StoredFactInvalid."""
         found: list[Fact] = []
-        for label, run in groupby(rows, key=_label_of):
-            (first, content), *rest = run
-            found.append(self.fact(first, content))
-            if rest:
-                found += self._alike(label, *zip(*rest, strict=True))
+        for label, run in groupby([fact_id[:_COLON] for fact_id in ids]):
+            found.append(self.fact(ids[len(found)], contents[len(found)]))
+            if rest := len([*run]) - 1:
+                part = slice(len(found), len(found) + rest)
+                found += self._alike(label, ids[part], contents[part])
         return found
 
     def _alike(self, label: str, ids: Sequence[str], contents: Sequence[Any]) -> Sequence[Fact]:
@@ -185,10 +185,6 @@ class StoredKinds:
         """The content of every stored fact, and of what is only proposed, by id."""
         stored = self._find_contents()
         return {**dict(filter(None, map(content_proposed, stored, stored.values()))), **stored}
-
-
-def _label_of(row: tuple[str, Any]) -> str:
-    return row[0][:_COLON]
 
 
 _COLON = -33  # where an id's digest of 32 digits is parted from the kind's label

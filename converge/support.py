@@ -112,7 +112,7 @@ class Supports(Sequence[Support]):
         self._sources.extend(sources)
         self._rounds.extend(rounds)
         self._evidence.extend(evidence)
-        for number in {number for number in sources if self.sources[number].replaces}:
+        for number in filter(lambda number: self.sources[number].replaces, {*sources}):
             written = self._written.setdefault(number, {})
             for index in range(since, len(self._facts)):
                 if self._sources[index] == number:
