@@ -26,7 +26,7 @@ PEERS = {
     "llama_index": "llama-index-workflows",
     "pykka": "pykka",
     "dbos": "DBOS",
-    "clips": "CLIPS (clipspy)",
+    "clips": "CLIPS",
 }  # the file in peers/ -> how the table calls it
 
 

@@ -16,6 +16,7 @@ from converge import Engine
 
 _COMMITTED = {"memory": "", "process": ", sqlite3 (NORMAL)", "power": ", sqlite3 (FULL)"}
 _PEERS = {"memory": ("langgraph",), "process": ("langgraph",), "power": ("langgraph", "dbos")}
+_ALSO_ASYNCIO = {"memory": (), "process": ("langgraph",), "power": ("langgraph",)}  # slower than its synchronous way
 
 
 def cases(setting: Setting) -> Iterator[Plan]:
@@ -26,7 +27,8 @@ def cases(setting: Setting) -> Iterator[Plan]:
 
 @asynccontextmanager
 async def _on(setting: Setting, store: str) -> AsyncIterator[Case]:
-    cycles = setting.of(200, 1_000)
+    cycles, task = setting.of(200, 1_000), f"chain, {store}"
+    scale = 1e6 / cycles
     async with engine_on(store, setting.folder, [walker(cycles)]) as engine:
         yield Case(
             f"(a) chain of {cycles:,} cycles, {store}",
@@ -34,7 +36,8 @@ async def _on(setting: Setting, store: str) -> AsyncIterator[Case]:
             [
                 Variant("direct loop" + _COMMITTED[store], partial(_direct, setting, store, cycles)),
                 Variant("converge", partial(_converge, engine, cycles)),
-                *variants(setting.peers, _PEERS[store], f"chain, {store}", cycles, 1e6 / cycles),
+                *variants(setting.peers, _PEERS[store], task, cycles, scale),
+                *variants(setting.peers, _ALSO_ASYNCIO[store], f"{task}, asyncio", cycles, scale, ", asyncio"),
             ],
             base="converge",
         )

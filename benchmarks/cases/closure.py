@@ -54,6 +54,7 @@ async def _beside_peers(setting: Setting, title: str, task: str, size: int, edge
             Variant("semi-naive sets", partial(_sets, edges, pairs)),
             *(Variant(name, partial(_converge, setting, agents, edges, pairs)) for name, agents in ours.items()),
             *variants(setting.peers, _PEERS, task, size, 1e6 / pairs),
+            *variants(setting.peers, _PEERS, f"{task}, read", size, 1e6 / pairs, ", read into Python"),
         ],
         base="semi-naive sets",
         warm=setting.quick,
