@@ -58,6 +58,9 @@ class Labelling:
 
     def support(self, fact: int, round: int, evidence: Evidence, *, is_new_fact: bool) -> None:
         """Note a support that was added, or met again in a lower round."""
+        earlier = not evidence or isinstance(evidence, Given) or evidence[-1] < fact  # positions ascend
+        if is_new_fact and earlier and self._since is None:
+            return  # as nearly always
         if self._may_circle(fact, round, evidence, is_new_fact):
             self._unsettle(round)
         if not is_new_fact and round == self._known.rounds[fact]:  # it may be known earlier than it was thought to be
@@ -276,7 +279,7 @@ class Labelling:
 
     def _may_circle(self, fact: int, round: int, evidence: Evidence, is_new_fact: bool) -> bool:
         """Whether a support may rest on its own fact in the end: an effect may cite what it states itself."""
-        if not evidence or isinstance(evidence, Given) or (is_new_fact and evidence[-1] < fact):  # positions ascend
+        if not evidence or isinstance(evidence, Given) or (is_new_fact and evidence[-1] < fact):
             return False
         return any(self._known.rounds[cited] >= round for cited in evidence)
 

@@ -106,7 +106,8 @@ class Progress:
     def offer(self, number: int, facts: frozenset[int], round: int) -> None:
         """Give an agent some facts once more, in a round in which nothing else is new."""
         self._again[number] = facts
-        self._move(number, self.watermarks[number]._replace(offered=round))
+        self.watermarks[number] = self.watermarks[number]._replace(offered=round)
+        self._moved.add(number)
         self.wake_one(number, round)
 
     def offered(self) -> list[int]:
@@ -274,16 +275,13 @@ class Progress:
     def _finish(self, number: int, watermark: Watermark) -> None:
         """Move a watermark to what was looked at; what lies above it is unread."""
         if watermark != self.watermarks[number]:
-            self._move(number, watermark)
+            self.watermarks[number] = watermark
+            self._moved.add(number)
         if number in self._due:
             self._forget(number)
         round = self._first_unread(number, watermark.seen)
         if round is not None:
             self.wake_one(number, round)
-
-    def _move(self, number: int, watermark: Watermark) -> None:
-        self.watermarks[number] = watermark
-        self._moved.add(number)
 
     def _forget(self, number: int) -> None:
         round = self._due.pop(number, None)
