@@ -52,12 +52,19 @@ class Pool:
         self._check, self._max_emissions, self._recall = check, max_emissions, recall
         self._ready: deque[Activation] = deque()
         self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
+        self._closed = False
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
 
     def submit(self, activations: Iterable[Activation]) -> None:
         """Make activations ready; returns at once."""
         self._ready.extend(activations)
         self._wake_one()
+
+    def close(self) -> None:
+        """Let the workers end, once nothing is under way: cheaper than to cancel them."""
+        self._closed = True
+        for _ in range(self._parked):
+            self._calls.release()
 
     def _wake_one(self) -> None:
         if self._waking:
@@ -70,7 +77,7 @@ class Pool:
             self._tasks.start_soon(self._work)
 
     async def _work(self) -> None:
-        while True:
+        while not self._closed:
             self._waking = False
             turn = now = self._clock.elapsed()
             while self._ready:
@@ -86,8 +93,9 @@ class Pool:
                 if now - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     turn = now = self._clock.elapsed()
-            self._parked += 1
-            await self._calls.acquire()
+            if not self._closed:  # as it may be by now, where it gave way
+                self._parked += 1
+                await self._calls.acquire()
 
     async def _perform(self, activation: Activation, started: float) -> float | None:
         """Run one activation, and return when it ended; None where it cancelled the worker's task, which is to end.
