@@ -9,7 +9,8 @@ __all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from converge.capture import Captures, Note, Question
@@ -18,7 +19,7 @@ from converge.effect import Given, Source
 from converge.fact import identified, stored_id
 from converge.intent import Budget, Spend
 from converge.ledger import Line
-from converge.trace import Trace, encode_event
+from converge.trace import Trace
 
 FORM = 3  # of a row's body
 Anew = Literal["reuse", "fresh"]  # what becomes of the captures of before
@@ -99,7 +100,7 @@ class Cycle:
     stop: str | None
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
-    watermarks: tuple[Watermark, ...]
+    watermarks: Iterable[Watermark]
     spend: Spend
     budget: Budget | None  # where it may be another than before
     letter: int = 0
@@ -129,13 +130,14 @@ class Cycle:
             "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
             "spend": _dump(_fields(self.spend)),
             **({"budget": _dump(_fields(self.budget))} if self.budget else {}),
-            "trace": _dump([encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]]),
+            "trace": _dump(self.trace.encoded(self.since[2], self.upto[2])),
         }
         return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
 
     def lighten(self) -> None:
-        """Drop the encoded facts; `body` encodes them again."""
+        """Drop the encoded facts, which `body` encodes again, and keep watermarks as numbers."""
         self.bodies = None
+        self.watermarks = _Packed(self.watermarks)
 
     def _facts(self) -> str:
         facts = self.context.facts[self.since[0] : self.upto[0]]
@@ -159,6 +161,22 @@ class Cycle:
             "given": _dump([given for _, given in nodes.values()]),
             "supports": _dump(rows),
         }
+
+
+class _Packed:
+    """The watermarks of a cycle as numbers in a row: there is one for each activation, and it is looked at rarely."""
+
+    __slots__ = ("_numbers", "_sources")
+
+    def __init__(self, watermarks: Iterable[Watermark]) -> None:
+        several = tuple(watermarks)
+        self._sources = [watermark.source for watermark in several]
+        self._numbers = array("i", [number for watermark in several for number in watermark[1:]])
+
+    def __iter__(self) -> Iterator[Watermark]:
+        columns = [iter(self._numbers)] * (len(Watermark._fields) - 1)
+        for source, (ran, seen, failed, *rest) in zip(self._sources, zip(*columns, strict=True), strict=True):
+            yield Watermark(source, ran, seen, bool(failed), *rest)
 
 
 def _fields(value: Spend | Budget) -> dict[str, float]:
