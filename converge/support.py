@@ -27,6 +27,11 @@ class Support(NamedTuple):
     round: int
     evidence: Evidence
 
+    @property
+    def basis(self) -> Any:
+        """What its evidence is told from other evidence by, however many supports share it."""
+        return _named(self.evidence)
+
 
 class Supports(Sequence[Support]):
     """The supports of one context in the order in which they were merged; facts are referred to by position."""
