@@ -200,7 +200,7 @@ class Context:
 
     def proof_digest(self, upto: int) -> str:
         """Return the digest of all fact ids and all supports."""
-        nodes: dict[int, str] = {}
+        nodes: dict[Any, str] = {}
         return digest_of(
             f"{id_of(fact)} {self._support_digest(support, nodes)}"
             for fact in self._digested(upto)
@@ -213,8 +213,8 @@ class Context:
             if round <= upto and kind_of(fact).digested:
                 yield fact
 
-    def _support_digest(self, support: Support, nodes: dict[int, str]) -> str:
-        source, shared = self.supports.sources[support.source], id(support.evidence)
+    def _support_digest(self, support: Support, nodes: dict[Any, str]) -> str:
+        source, shared = self.supports.sources[support.source], support.basis
         if shared not in nodes:
             nodes[shared] = digest_of(id_of(self.facts[position]) for position in self.evidence_of(support))
         return f"{source.agent}@{source.version} {nodes[shared]}"

@@ -68,7 +68,7 @@ def prove(context: Context, fact: Fact, upto: int) -> Proof:
     if position is None or not context.is_live(position, upto):
         raise FactNotLive(id_of(fact), known=position is not None)
     proofs: dict[int, Proof] = {}
-    reasons: dict[int, tuple[Proof, ...]] = {}  # by evidence, so that facts that share a node share their reasons
+    reasons: dict[object, tuple[Proof, ...]] = {}  # by evidence, so that facts that share a node share their reasons
     waiting = [position]
     while waiting:  # a stack instead of recursion: chains may be thousands of facts long
         support = context.reason(waiting[-1], upto)
@@ -80,7 +80,7 @@ def prove(context: Context, fact: Fact, upto: int) -> Proof:
         place = waiting.pop()
         source = context.supports.sources[support.source]
         author = None if source == OUTSIDE else source.agent
-        because = reasons.setdefault(id(support.evidence), tuple(proofs[rests_on] for rests_on in evidence))
+        because = reasons.setdefault(support.basis, tuple(proofs[rests_on] for rests_on in evidence))
         proofs[place] = Proof(context.facts[place], author, support.round, because)
     return proofs[position]
 

@@ -8,7 +8,8 @@ Captures, which cannot wait for their cycle, are rows of their own.
 __all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
@@ -19,7 +20,7 @@ from converge.effect import Given, Source
 from converge.fact import identified, stored_id
 from converge.intent import Budget, Spend
 from converge.ledger import Line
-from converge.trace import Trace, encode_event
+from converge.trace import Trace
 
 FORM = 3  # of a row's body
 Anew = Literal["reuse", "fresh"]  # what becomes of the captures of before
@@ -100,7 +101,7 @@ class Cycle:
     stop: str | None
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
-    watermarks: tuple[Watermark, ...]
+    watermarks: Iterable[Watermark]
     spend: Spend
     budget: Budget | None  # where it may be another than before
     letter: int = 0
@@ -125,7 +126,7 @@ class Cycle:
             "watermarks": [(*watermark.source, *watermark[1:]) for watermark in self.watermarks],
             "spend": self.spend._asdict(),
             **({"budget": dataclasses.asdict(self.budget)} if self.budget else {}),
-            "trace": [encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]],
+            "trace": self.trace.encoded(self.since[2], self.upto[2]),
         }
         anew = f'"anew":"{self.anew}",' if self.anew else ""
         # Facts were encoded when they got their ids.
@@ -133,8 +134,9 @@ class Cycle:
         return start + _dump(parts)[1:]
 
     def lighten(self) -> None:
-        """Drop the encoded facts; `body` encodes them again."""
+        """Drop the encoded facts, which `body` encodes again, and keep watermarks as numbers."""
         self.bodies = None
+        self.watermarks = _Packed(self.watermarks)
 
     def _facts(self) -> str:
         facts = self.context.facts[self.since[0] : self.upto[0]]
@@ -158,6 +160,22 @@ class Cycle:
             "given": [given for _, given in nodes.values()],
             "supports": rows,
         }
+
+
+class _Packed:
+    """The watermarks of a cycle as numbers in a row: there is one for each activation, and it is looked at rarely."""
+
+    __slots__ = ("_numbers", "_sources")
+
+    def __init__(self, watermarks: Iterable[Watermark]) -> None:
+        several = tuple(watermarks)
+        self._sources = [watermark.source for watermark in several]
+        self._numbers = array("i", [number for watermark in several for number in watermark[1:]])
+
+    def __iter__(self) -> Iterator[Watermark]:
+        columns = [iter(self._numbers)] * (len(Watermark._fields) - 1)
+        for source, (ran, seen, failed, *rest) in zip(self._sources, zip(*columns, strict=True), strict=True):
+            yield Watermark(source, ran, seen, bool(failed), *rest)
 
 
 def _dump(value: object) -> str:

@@ -27,6 +27,11 @@ class Support(NamedTuple):
     round: int
     evidence: Evidence
 
+    @property
+    def basis(self) -> Any:
+        """What its evidence is told from other evidence by, however many supports share it."""
+        return _named(self.evidence)
+
 
 class Supports(Sequence[Support]):
     """The supports of one context in the order in which they were merged; facts are referred to by position."""
@@ -34,13 +39,13 @@ class Supports(Sequence[Support]):
     def __init__(self) -> None:
         self.sources: list[Source] = []
         self._facts, self._sources, self._rounds = (array("I") for _ in range(3))
-        self._evidence: list[Evidence] = []
+        self._evidence: list[Evidence | int] = []  # one fact alone by itself: a tuple around it is half as much again
         self._lowest = array("I")  # fact -> its support of the lowest round; nearly all facts have no other
         self._more: dict[int, list[int]] = {}
         self._known: dict[tuple[int, int, Any, int], int] = {}  # of facts that have several
         self._numbers: dict[Source, int] = {}
         self._versions: dict[str, list[int]] = {}  # agent -> the source numbers of its versions
-        self._completed: dict[int, tuple[list[int], list[int]]] = {}  # source -> what each activation wrote, and read
+        self._completed: dict[int, tuple[array[int], array[int]]] = {}  # source -> what each activation wrote, and read
         self._written: dict[int, dict[int, list[int]]] = {}  # replacing source -> round -> the supports it added
         self._reigns: dict[str, list[tuple[int, int]]] = {}  # agent of several versions -> (round, version's number)
 
@@ -52,7 +57,7 @@ class Supports(Sequence[Support]):
         """Return one support, or a list of them."""
         if isinstance(index, slice):
             return list(self._within(index))
-        return Support(self._facts[index], self._sources[index], self._rounds[index], self._evidence[index])
+        return Support(self._facts[index], self._sources[index], self._rounds[index], self.evidence(index))
 
     def __iter__(self) -> Iterator[Support]:
         return self._within(slice(None))
@@ -74,7 +79,7 @@ class Supports(Sequence[Support]):
 
     def evidence(self, index: int) -> Evidence:
         """Return what a support rests on."""
-        return self._evidence[index]
+        return _unpacked(self._evidence[index])
 
     def add(self, fact: int, source: Source, round: int, evidence: Evidence) -> int | None:
         """Add a derivation and return its index, or None where that changes nothing.
@@ -93,7 +98,7 @@ class Supports(Sequence[Support]):
         self._facts.append(fact)
         self._sources.append(number)
         self._rounds.append(round)
-        self._evidence.append(evidence)
+        self._evidence.append(evidence[0] if len(evidence) == 1 else evidence)
         if fact == len(self._lowest):
             self._lowest.append(index)
         else:
@@ -111,7 +116,7 @@ class Supports(Sequence[Support]):
         self._facts.extend(range(fact, fact + len(rounds)))
         self._sources.extend(sources)
         self._rounds.extend(rounds)
-        self._evidence.extend(evidence)
+        self._evidence.extend(one[0] if len(one) == 1 else one for one in evidence)
         for number in filter(lambda number: self.sources[number].replaces, {*sources}):
             written = self._written.setdefault(number, {})
             for index in range(since, len(self._facts)):
@@ -126,7 +131,7 @@ class Supports(Sequence[Support]):
         """
         number = self.number(source)
         changed: list[tuple[int, int]] = []
-        order, reads = self._completed.get(number) or self._completed.setdefault(number, ([], []))
+        order, reads = self._completed.get(number) or self._completed.setdefault(number, (array("i"), array("i")))
         place = bisect_right(order, wrote)
         if not place or order[place - 1] != wrote:
             order.insert(place, wrote)
@@ -222,10 +227,11 @@ class Supports(Sequence[Support]):
     def _name(self, index: int) -> tuple[int, int, Any, int]:
         number = self._sources[index]
         round = self._rounds[index] if self.sources[number].replaces else -1
-        return (self._facts[index], number, _named(self._evidence[index]), round)
+        return (self._facts[index], number, _named(self.evidence(index)), round)
 
     def _within(self, part: slice) -> Iterator[Support]:
-        return map(Support, self._facts[part], self._sources[part], self._rounds[part], self._evidence[part])
+        evidence = map(_unpacked, self._evidence[part])
+        return map(Support, self._facts[part], self._sources[part], self._rounds[part], evidence)
 
     def _reign(self, agent: str, number: int, round: int) -> bool:
         """Note which version of an agent speaks from `round` on; return whether it is another than before."""
@@ -235,6 +241,10 @@ class Supports(Sequence[Support]):
             return False
         insort(reigns, (round, number))
         return True
+
+
+def _unpacked(evidence: Evidence | int) -> Evidence:
+    return (evidence,) if isinstance(evidence, int) else evidence
 
 
 def _named(evidence: Evidence) -> Any:
