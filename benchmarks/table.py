@@ -29,7 +29,7 @@ def print_case(measured: Measured) -> None:
     """Print the medians of a case, each beside its ratio; then who took no part, and why."""
     units = list(dict.fromkeys(unit for samples in measured.samples.values() for s in samples if s for unit in s))
     table = _titled(measured.title)
-    table.add_column("", overflow="fold")
+    table.add_column("", no_wrap=True)
     for unit in units:
         table.add_column(unit, justify="right")
     if measured.base:

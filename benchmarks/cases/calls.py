@@ -51,7 +51,7 @@ async def _of(setting: Setting, count: int) -> AsyncIterator[Case]:
             [*bare, *await _ours(setting, stack, base_url, count)],
             base=_BARE if has_aiohttp else _ON_HTTPX,
             absent={} if has_aiohttp else dict.fromkeys(("aiohttp alone", _BARE), _NO_AIOHTTP),
-            rounds=setting.of(2, 4),
+            rounds=setting.of(1, 4),
         )
 
 
@@ -61,7 +61,7 @@ async def _bare(stack: AsyncExitStack, base_url: str, count: int, *, has_aiohttp
 
     async def variant(name: str, make: Any) -> Variant:
         http = make(limits=Limits(max_connections=count, max_keepalive_connections=count))
-        client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0, http_client=http)
+        client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=60.0, http_client=http)
         call = partial(_create, await stack.enter_async_context(client), asyncio.Semaphore(count))
         return Variant(name, partial(_all_at_once, count, call))
 

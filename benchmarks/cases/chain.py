@@ -40,6 +40,7 @@ async def _on(setting: Setting, store: str) -> AsyncIterator[Case]:
                 *variants(setting.peers, _ALSO_ASYNCIO[store], f"{task}, asyncio", cycles, scale, ", asyncio"),
             ],
             base="converge",
+            rounds=setting.rounds if store == "memory" else setting.of(1, 3),
         )
 
 

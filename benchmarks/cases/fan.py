@@ -16,10 +16,7 @@ from converge import Agent, Engine, Fact, View, agent
 
 _PEERS = ("langgraph", "pydantic_graph", "autogen", "burr", "pykka", "llama_index")
 _COMMITTED = {"memory": "", "process": ", one commit (NORMAL)", "power": ", one commit (FULL)"}
-_SLOW = {  # at 1,000
-    "autogen": "registering its agents takes seconds: only in `make bench`",
-    "llama_index": "a round takes seconds: only in `make bench`",
-}
+_SLOW = {"llama_index": "a round takes seconds: only in `make bench`"}  # at 1,000
 
 
 class Start(Fact):

@@ -32,7 +32,7 @@ async def _growing(setting: Setting) -> AsyncIterator[Case]:
         "ms a cycle",
         [Variant(f"{cycles:,} cycles", partial(_grow, setting.folder, cycles)) for cycles in sizes],
         base=f"{sizes[0]:,} cycles",
-        rounds=setting.of(1, 3),
+        rounds=setting.of(1, 2),
         warm=False,
     )
 

@@ -32,7 +32,7 @@ async def _imports(setting: Setting) -> AsyncIterator[Case]:
             _process("LangGraph", peers, "from langgraph.graph import StateGraph"),
         ],
         base="anyio, pydantic",
-        rounds=setting.of(2, 7),
+        rounds=setting.of(1, 5),
     )
 
 

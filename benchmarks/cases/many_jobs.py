@@ -35,7 +35,7 @@ async def _many(setting: Setting, store: str) -> AsyncIterator[Case]:
             ],
             base="one after the other",
             rounds=setting.of(1, 2),
-            warm=not setting.quick,
+            warm=False,
         )
 
 
