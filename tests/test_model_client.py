@@ -6,6 +6,7 @@ import subprocess
 import sys
 import traceback
 from functools import partial
+from typing import Any
 
 import httpx2
 import openai
@@ -333,7 +334,29 @@ async def test_a_deadline_ends_everything_waits_included():
 async def test_a_misspelt_option_is_named():
     _, failure, _ = await asked(options={"temprature": 1})
     assert isinstance(failure, ClientFailed)
-    assert "temprature" in str(failure)
+    assert "temprature=: mend its name, or pass it in extra_body=" in str(failure)
+
+
+@pytest.mark.asyncio
+async def test_what_is_extra_goes_into_body_headers_and_query():
+    sent = []
+
+    def serve(request):
+        sent.append(request)
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]})
+
+    options: dict[str, Any] = {
+        "extra_body": {"top_k": 3},
+        "extra_headers": {"x-team": "red"},
+        "extra_query": {"api-version": "7"},
+    }
+    transport = partial(httpx2.MockTransport, serve)
+    async with Model("odd", api_key="none", transport=transport, temperature=0.5, **options) as model:
+        assert (await model.ask(HELLO)).text == "hi"
+    [request] = sent
+    body = {"model": "odd", "messages": HELLO, "max_tokens": 1024, "temperature": 0.5, "top_k": 3}
+    assert from_json(request.content) == body
+    assert (request.headers["x-team"], request.url.query) == ("red", b"api-version=7")
 
 
 @pytest.mark.parametrize(

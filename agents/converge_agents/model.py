@@ -8,6 +8,7 @@ import random as chance
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -250,7 +251,13 @@ class Model:
         timeout = httpx2.Timeout(self._timeout, connect=min(_CONNECT, self._timeout))
         client = self._own_client(timeout) if self._given is None else self._given
         client = client.with_options(max_retries=0, timeout=timeout)
+        self._check_options(client)
         return Wire(self.name, client, self._clock, self._timeout, self._max_bytes, scrubbing(client.api_key))
+
+    def _check_options(self, client: "AsyncOpenAI") -> None:
+        known = signature(client.chat.completions.create).parameters
+        for option in self._options.keys() - known.keys():
+            raise ClientFailed(self.name, f"it knows no option {option}=: mend its name, or pass it in extra_body=")
 
     def _own_client(self, timeout: "Timeout") -> "AsyncOpenAI":
         from httpx2 import Limits as PoolLimits

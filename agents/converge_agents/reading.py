@@ -47,10 +47,10 @@ class Reading:
             self.error = data.get("error")
         self.end()
 
-    def chunk(self, data: _Json) -> str:
+    def chunk(self, data: object) -> str:
         """Read a piece of an answer; return the text in it."""
         before = len(self._text)
-        self._read(data, "delta")
+        self._read(_object(data), "delta")
         return "".join(self._text[before:])
 
     def end(self) -> None:

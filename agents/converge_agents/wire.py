@@ -1,6 +1,7 @@
 """One request to a model server through the official client, and what came of it: an answer, or a named failure.
 
-The raw body is read, not what the client makes of it: an answer that is malformed has been paid for all the same.
+The raw body is read, not what the client makes of it: an answer that is malformed has been paid for all the same. It
+is posted as it stands, too (`client.post`): what `create` makes of a request and of its answer is most of a call's CPU.
 An error of the client holds its request, key included, so ours are raised outside of the `except` that caught it.
 """
 
@@ -34,13 +35,14 @@ from converge_agents.reading import Reading
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream
-    from openai.types.chat import ChatCompletionChunk
 
 Scrub = Callable[[str], str]
 
 _SAID = 300  # characters of what a server said about an error that are worth showing
 _KEYS = re.compile(r"(?i)bearer\s+\S+|\bsk-[\w*-]{4,}")
 _TOO_LONG = re.compile(r"context[_ ](length|window)|maximum context|prompt is too long|too many tokens", re.IGNORECASE)
+_PATH = "/chat/completions"
+_BESIDE = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json"}  # what is not in the body
 _REFUSED: dict[int, type[RequestRefused]] = {401: KeyRefused, 403: KeyRefused, 404: ModelUnknown}
 
 
@@ -70,25 +72,36 @@ class Wire(NamedTuple):
         return reading.answer(self.scrub, self.clock.elapsed() - started)
 
     async def _whole(self, request: dict[str, Any], reading: Reading) -> None:
-        raw = await self.client.chat.completions.with_raw_response.create(**request)
-        reading.request_id = raw.headers.get("x-request-id")
-        reading.whole(raw.text)
+        import httpx2
+
+        response = await self._post(request, cast_to=httpx2.Response)
+        reading.request_id = response.headers.get("x-request-id")
+        reading.whole(response.text)
         if reading.error is not None:
             raise self._failure(500, reading.error, {})
 
     async def _streamed(self, request: dict[str, Any], reading: Reading, on_text: Callable[[str], object]) -> None:
-        stream = await self._guarded(partial(self.client.chat.completions.create, **request))
+        from openai import AsyncStream
+
+        pieces = {"cast_to": object, "stream": True, "stream_cls": AsyncStream[object]}
+        stream = await self._guarded(partial(self._post, request, **pieces))
         reading.request_id = stream.response.headers.get("x-request-id")
         async with stream:
             while reading.broken is None and (chunk := await self._next(stream, reading)) is not None:
-                if text := reading.chunk(chunk.model_dump(warnings=False)):
+                if text := reading.chunk(chunk):
                     on_text(self.scrub(text))
         reading.end()
 
-    async def _next(self, stream: "AsyncStream[ChatCompletionChunk]", reading: Reading) -> "ChatCompletionChunk | None":
+    def _post(self, request: dict[str, Any], **how: Any) -> Awaitable[Any]:
+        body = {name: value for name, value in request.items() if name not in _BESIDE}
+        beside = {_BESIDE[name]: request[name] for name in _BESIDE if request.get(name) is not None}
+        post: Callable[..., Awaitable[Any]] = self.client.post
+        return post(_PATH, body=body, options=beside, **how)
+
+    async def _next(self, stream: "AsyncStream[object]", reading: Reading) -> object | None:
         """Return the next piece, None for the end. What came before a failure was paid for, and is not thrown away."""
         try:
-            chunk: ChatCompletionChunk | None = await self._guarded(partial(anext, stream, None))
+            chunk: object | None = await self._guarded(partial(anext, stream, None))
             return chunk
         except _Corrupt:
             reading.broken = "corrupt"
