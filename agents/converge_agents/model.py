@@ -157,7 +157,22 @@ class Model:
         raise asking.ended(DeadlinePassed(self.name, deadline, asking.last))
 
     async def _insistently(self, asking: Asking) -> Answer:
+        try:
+            return asking.answered(await self._attempt(asking))
+        except ModelError as failure:
+            first = failure
+        return await self._again(asking, first)
+
+    async def _again(self, asking: Asking, first: ModelError) -> Answer:
+        """Ask for as long as it may help. Tenacity is told how the first attempt ended: most calls need no second."""
         from tenacity import AsyncRetrying
+
+        ended: list[ModelError] = [first]
+
+        async def attempt() -> Answer:
+            if ended:
+                raise ended.pop()
+            return await self._attempt(asking)
 
         retrying = AsyncRetrying(
             retry=_may_pass,
@@ -167,7 +182,7 @@ class Model:
             reraise=True,
         )
         try:
-            return asking.answered(await retrying(self._attempt, asking))
+            return asking.answered(await retrying(attempt))
         except AnswerInvalid as broken:
             asking.tried.pop()
             return asking.answered(broken.answer)
