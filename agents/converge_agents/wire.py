@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from converge.ports import Clock
 from converge_agents.answer import Answer
+from converge_agents.api import Api
 from converge_agents.dialect import mentions_format
 from converge_agents.errors import (
+    ApiUnknown,
     ClientFailed,
     KeyRefused,
     ModelError,
@@ -41,7 +43,7 @@ Scrub = Callable[[str], str]
 _SAID = 300  # characters of what a server said about an error that are worth showing
 _KEYS = re.compile(r"(?i)bearer\s+\S+|\bsk-[\w*-]{4,}")
 _TOO_LONG = re.compile(r"context[_ ](length|window)|maximum context|prompt is too long|too many tokens", re.IGNORECASE)
-_PATH = "/chat/completions"
+_CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429}
 _BESIDE = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json"}  # what is not in the body
 _REFUSED: dict[int, type[RequestRefused]] = {401: KeyRefused, 403: KeyRefused, 404: ModelUnknown}
 
@@ -55,6 +57,7 @@ class Wire(NamedTuple):
     """What one request needs. `client` makes no attempt of its own to try again."""
 
     model: str
+    api: Api
     client: "AsyncOpenAI"
     clock: Clock
     timeout: float
@@ -64,7 +67,7 @@ class Wire(NamedTuple):
     async def send(self, request: dict[str, Any], on_text: Callable[[str], object] | None) -> Answer:
         """Return what the server answered, broken or not. Raises a ModelError, and what `on_text` raises."""
         started = self.clock.elapsed()
-        reading = Reading(self.max_bytes)
+        reading = self.api.reading(self.max_bytes)
         if on_text is None:
             await self._guarded(partial(self._whole, request, reading))
         else:
@@ -77,8 +80,7 @@ class Wire(NamedTuple):
         response = await self._post(request, cast_to=httpx2.Response)
         reading.request_id = response.headers.get("x-request-id")
         reading.whole(response.text)
-        if reading.error is not None:
-            raise self._failure(500, reading.error, {})
+        self._check(reading)
 
     async def _streamed(self, request: dict[str, Any], reading: Reading, on_text: Callable[[str], object]) -> None:
         from openai import AsyncStream
@@ -91,12 +93,18 @@ class Wire(NamedTuple):
                 if text := reading.chunk(chunk):
                     on_text(self.scrub(text))
         reading.end()
+        self._check(reading)
+
+    def _check(self, reading: Reading) -> None:
+        """Raise the failure that came in place of an answer; after a part of one, it leaves that part."""
+        if reading.error is not None and reading.is_empty:
+            raise self._failure(500, reading.error, {})
 
     def _post(self, request: dict[str, Any], **how: Any) -> Awaitable[Any]:
         body = {name: value for name, value in request.items() if name not in _BESIDE}
         beside = {_BESIDE[name]: request[name] for name in _BESIDE if request.get(name) is not None}
         post: Callable[..., Awaitable[Any]] = self.client.post
-        return post(_PATH, body=body, options=beside, **how)
+        return post(self.api.path, body=body, options=beside, **how)
 
     async def _next(self, stream: "AsyncStream[object]", reading: Reading) -> object | None:
         """Return the next piece, None for the end. What came before a failure was paid for, and is not thrown away."""
@@ -156,8 +164,8 @@ class Wire(NamedTuple):
         """Return what a server's error is called here."""
         said, code = self._said(body)
         wait = _retry_after(headers, self.clock.now())
-        if code.isdecimal() and not headers:
-            status = int(code)  # an error in place of an answer says itself what it is
+        if not headers:  # an error in place of an answer says itself what it is
+            status = int(code) if code.isdecimal() else _CODES.get(code, status)
         if status == 429:
             return QuotaSpent(self.model, 429, said) if "insufficient_quota" in said else self._busy(said, wait)
         if mentions_format(said) and status in (400, 422, 500, 501):
@@ -166,6 +174,8 @@ class Wire(NamedTuple):
             return ServerFailed(self.model, status, said, wait)
         if "context_length_exceeded" in said or _TOO_LONG.search(said):
             return PromptTooLong(self.model, status, said)
+        if status in (404, 405) and self.api.name != "chat" and "model_not_found" not in said:
+            return ApiUnknown(self.model, status, said, self.api.name)
         return _REFUSED.get(status, RequestRefused)(self.model, status, said)
 
     def _busy(self, said: str, wait: float | None) -> ModelError:
