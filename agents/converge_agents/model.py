@@ -52,17 +52,17 @@ _FIRST_WAIT, _LONGEST_BACK_OFF = 0.5, 30.0
 class Model:
     """A model on a server that speaks an API of OpenAI; agents that share one share its limits.
 
-    name: as the server knows it. api: "chat" for chat completions, which every such server has, or "responses", where
-    nothing stays at the server unless `store=True` is passed; what is asked and answered is the same. base_url, api_key:
-    as AsyncOpenAI takes them; a server at a `base_url` may do without a key. client: an AsyncOpenAI of your own, which
-    stays yours to close. timeout: seconds for one answer, or between two pieces of a streamed one. attempts: how often
-    one question is asked at most, while it fails in passing. failures: after so many in a row the server is left alone
-    for a while. concurrency, requests_per_minute, tokens_per_minute: never more than that, of all who share the model.
-    max_tokens, max_bytes: the size of an answer. price: what its tokens cost, or a table of prices, or the path of a
-    JSON file with one; without it, its cost is unknown. rungs: the ways to ask for JSON of a schema, best first.
-    transport: makes an httpx2 transport for the client, for proxies and the like; without one aiohttp is used where it
-    is installed (the extra `aiohttp`), which bears many connections better. Whatever else is named goes into each
-    request. Raises ModelInvalid.
+    name: as the server knows it. api: "chat" for chat completions, which every such server has, or "responses",
+    where nothing stays at the server unless `store=True` says so; what is asked and answered is the same. base_url,
+    api_key: as AsyncOpenAI takes them; a server at a `base_url` may do without a key. client: an AsyncOpenAI of
+    your own, which stays yours to close. timeout: seconds for one answer, or between two pieces of a streamed one.
+    attempts: how often one question is asked at most, while it fails in passing. failures: after so many in a row
+    the server is left alone for a while. concurrency, requests_per_minute, tokens_per_minute: never more than that,
+    of all who share the model. max_tokens, max_bytes: the size of an answer. price: what its tokens cost, or a
+    table of prices, or the path of a JSON file with one; without it, its cost is unknown. rungs: the ways to ask
+    for JSON of a schema, best first. transport: makes an httpx2 transport for the client, for proxies and the like;
+    without one aiohttp is used where it is installed (the extra `aiohttp`), which bears many connections better.
+    Whatever else is named goes into each request. Raises ModelInvalid.
 
     A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it; else it
     closes with its loop.
