@@ -536,6 +536,19 @@ async def test_a_client_that_would_try_again_by_itself_does_not():
     assert len(asked_for) == 1
 
 
+@in_both
+@pytest.mark.asyncio
+async def test_the_key_of_an_administrator_is_never_sent(api):
+    def serve(request):
+        assert CANARY not in str(request.headers.multi_items())
+        return httpx2.Response(401)
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(serve))
+    async with openai.AsyncOpenAI(api_key="", admin_api_key=CANARY, http_client=http) as client:
+        with pytest.raises(ClientFailed, match="authentication"):
+            await Model("mine", client=client, api=api).ask(HELLO)
+
+
 @pytest.mark.asyncio
 async def test_a_server_out_of_reach_is_named_without_its_password():
     def refuse(request):

@@ -103,6 +103,7 @@ class Wire(NamedTuple):
     def _post(self, request: dict[str, Any], **how: Any) -> Awaitable[Any]:
         body = {name: value for name, value in request.items() if name not in _BESIDE}
         beside = {_BESIDE[name]: request[name] for name in _BESIDE if request.get(name) is not None}
+        beside["security"] = {"bearer_auth": True}  # as `create` has it: by default an admin's key would do as well
         post: Callable[..., Awaitable[Any]] = self.client.post
         return post(self.api.path, body=body, options=beside, **how)
 
