@@ -5,11 +5,11 @@ the activation has made before, and how many answers to it were refused. A call 
 What a finished activation said is captured too, where it must wait before it can be merged.
 """
 
-__all__ = ["SAID", "Bill", "Captures", "Note", "Question", "Reserve", "digest_of_arguments"]
+__all__ = ["SAID", "Bill", "Captures", "Note", "Question", "Reserve", "asked_about", "digest_of_arguments"]
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
@@ -160,6 +160,17 @@ def digest_of_arguments(arguments: tuple[object, ...]) -> str:
         return blake2b(_encoded(arguments).encode(), digest_size=16).hexdigest()
     except RecursionError as error:
         raise ValueError("it holds itself") from error
+
+
+def asked_about(question: Question, before: tuple[object, ...], facts: Iterable[Fact]) -> Fact | None:
+    """Return the fact that was the last argument of a question, after those `before`; None if it is none of these."""
+    asked = blake2b(("[" + "".join(f"{_encoded(argument)}," for argument in before)).encode(), digest_size=16)
+    for fact in facts:
+        digest = asked.copy()
+        digest.update(f"{_encoded(fact)}]".encode())
+        if digest.hexdigest() == question.arguments:
+            return fact
+    return None
 
 
 def _redacted(data: Any, redact: Callable[[str], str]) -> Any:

@@ -14,9 +14,11 @@ import anyio
 from converge.agent import Agent, as_agent
 from converge.archive.copying import copy_job
 from converge.archive.deciding import decision_on, post
+from converge.archive.explaining import explained
 from converge.beginning import Beginning, Begun, Limits
 from converge.clock import SystemClock
 from converge.errors import EngineInvalid, ForeignPremise, LoopRunning
+from converge.explain.explained import Explained
 from converge.fact import Fact
 from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
@@ -99,6 +101,14 @@ class Engine:
         from converge.plan import Plan
 
         return Plan.of(self.wiring)
+
+    async def explained(self, job_id: str, cycle: int | None = None) -> Explained:
+        """Return a stored job that can be asked why, as an outcome can, also while somebody runs it.
+
+        cycle: as it stood when that was complete. Raises JobUnknown, CycleUnknown or StoredFactInvalid.
+        """
+        async with self._running.opening:
+            return await explained(self.store, job_id, cycle, self.wiring)
 
     def with_store(self, store: Store) -> "Engine":
         """Return an engine with the same agents that keeps its jobs in another store."""

@@ -2,6 +2,7 @@
 
 __all__ = ["Job", "Standing"]
 
+import dataclasses
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,12 +16,14 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from converge.actor import MergeActor, Message
 from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
+from converge.explain.explained import Explained
 from converge.intent import RootIntent, Spend
 from converge.machine import Machine
 from converge.outcome import Outcome
 from converge.pool import Pool
 from converge.ports import Clock, Lease, Letter, Store
 from converge.purse import Purse
+from converge.snapshot import Snapshot
 from converge.stop import StopReason
 from converge.trace import Event, TextArrived, Trace
 from converge.writer import Writer
@@ -269,6 +272,7 @@ class Job:
             context=machine.view(),
             trace=machine.trace,
             spend=machine.spending,
+            explained=Explained(_position(machine), machine.wiring.agents, machine.wiring.kinds),
             missing=machine.missing(),
             cycles=machine.cycles,
             errors=dict(machine.errors),
@@ -286,6 +290,12 @@ class Job:
         if self._listeners:
             self._news.set()
             self._news = anyio.Event()
+
+
+def _position(machine: Machine) -> Snapshot:
+    """Return where a job stands, its watermarks and its spend being those of now."""
+    watermarks = {watermark.source.agent: watermark for watermark in machine.progress.watermarks}
+    return dataclasses.replace(machine.job, watermarks=watermarks, spend=machine.spending, cycles=machine.cycles)
 
 
 def _alone(error: Exception) -> Exception:

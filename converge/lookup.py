@@ -60,6 +60,10 @@ class Lookup:
         """Return the fact with this id, or None where it is not in the view."""
         return self._context.facts[self._context.position[fact_id]] if self.knows(fact_id) else None
 
+    def members_of(self, fact: Fact) -> list[Fact]:
+        """Return the live facts that a join which is none of them was made of; nothing for what is no such join."""
+        return [] if self.knows(id_of(fact)) else self._live_members(fact)
+
     # --- what is declared ---------------------------------------------------------------------------------------
 
     def _log(self, kind: type[Fact]) -> KindLog:

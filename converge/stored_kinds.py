@@ -3,7 +3,7 @@
 Nothing is guessed and nothing is left out. Where no kinds are given, every fact is read as plain JSON.
 """
 
-__all__ = ["BUILT_IN", "STATED", "StoredKinds"]
+__all__ = ["BUILT_IN", "STATED", "StoredKinds", "is_plain"]
 
 import dataclasses
 from collections import deque
@@ -200,6 +200,11 @@ def _split(label: str) -> tuple[str, int]:
     return name, int(version or 1)
 
 
+def is_plain(fact: Fact) -> bool:
+    """Whether a fact was read without its class: its field `content` holds its JSON."""
+    return getattr(type(fact), "__plain__", False)
+
+
 def _as_its_kind(fact: Any) -> str:
     """Write a fact that was read as plain JSON as one of its own class is written."""
     return f"{kind_of(fact).label}({', '.join(f'{name}={value!r}' for name, value in fact.content.items())})"
@@ -209,5 +214,10 @@ def _as_its_kind(fact: Any) -> str:
 def _plain_kind(label: str) -> Kind:
     name, version = _split(label)
     options = {"name": name, "version": version, "policy": "many"}
-    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__, "__repr__": _as_its_kind}
+    body = {
+        "__annotations__": {"content": dict[str, Any]},
+        "__module__": __name__,
+        "__repr__": _as_its_kind,
+        "__plain__": True,
+    }
     return kind_of(new_class("Plain", (Fact,), options, lambda namespace: namespace.update(body)))

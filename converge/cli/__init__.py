@@ -33,6 +33,7 @@ from converge.cli.run import resume, run
 from converge.cli.show import show
 from converge.cli.trace import trace
 from converge.cli.verify import verify
+from converge.cli.why import cost, diff, why, why_not
 from converge.errors import ConvergeError
 
 app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_enable=False)
@@ -47,6 +48,10 @@ app.command()(jobs)
 app.command()(show)
 app.command()(trace)
 app.command()(history)
+app.command()(why)
+app.command("why-not")(why_not)
+app.command()(diff)
+app.command()(cost)
 app.command(epilog=EXIT_CODES_HELP)(verify)
 app.command(epilog=EXIT_CODES_HELP)(audit)
 app.command()(export)
