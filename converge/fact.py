@@ -21,6 +21,7 @@ __all__ = [
 
 import dataclasses
 from collections.abc import Callable
+from html import escape
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform
 
@@ -110,6 +111,12 @@ class Fact(metaclass=FactMeta):
         if given is not None and not (isinstance(given, (int, float)) and 0 <= given <= 1):
             raise ValueError(f"confidence is a number from 0 to 1, not {given!r}")
         return Suggestion(self, confidence)
+
+    def _repr_html_(self) -> str:
+        """Return the fact as a notebook shows it: its kind, and its fields as rows."""
+        rows = [(name, getattr(self, name)) for name in type(self).__dataclass_fields__]
+        cells = (f"<tr><td>{escape(name)}</td><td>{escape(repr(value))}</td></tr>" for name, value in rows)
+        return f"<table><caption>{escape(kind_of(self).label)}</caption>{''.join(cells)}</table>"
 
     def __eq__(self, other: object) -> bool:
         """Whether kind and canonical content are equal."""

@@ -14,6 +14,7 @@ from converge.explain.course import Course
 from converge.explain.explained import Explained, Words
 from converge.explain.explanation import Explanation
 from converge.explain.fact_cost import FactCost
+from converge.explain.page import fragment
 from converge.explain.parting import Parting
 from converge.fact import Fact, Failure
 from converge.intent import Spend
@@ -108,6 +109,18 @@ class Outcome:
         """Return the first effect in which this job and another part, and what follows; falsy where none does."""
         return self.explained.diff(other.explained)
 
+    def to_records(self, kind: type[Fact] | str | None = None) -> list[dict[str, Any]]:
+        """Return every fact as a plain dictionary, as `pandas.DataFrame` and `polars.DataFrame` take them.
+
+        Of one kind, its fields are columns; else the content of a fact is JSON text, since kinds have other fields.
+        Beside stand `fact_id`, `fact_kind`, `fact_label`, `fact_round` and `fact_agents`.
+        """
+        return self.explained.to_records(kind)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: why the job stopped, what it concluded and why, and what it spent."""
+        return fragment(self.explained.outline(str(self.stop), self.spend), _SHOWN)
+
     @cached_property
     def digest(self) -> str:
         """A digest of every fact that was stated, by content: equal for every timing."""
@@ -122,3 +135,6 @@ class Outcome:
     def proof_digest(self) -> str:
         """A digest of every fact and every support."""
         return self.context.proof_digest()
+
+
+_SHOWN = 200  # lines

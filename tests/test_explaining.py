@@ -4,6 +4,7 @@ import html
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -532,6 +533,7 @@ async def test_a_refused_proposal_is_a_cost_of_its_own(model):
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">\x1b[31m"];click n0 "javascript:x"\x00\u202e'
 
 
+DOCS = Path(__file__).parents[1] / "docs"
 BOX = r'n\d+\["[^"<>\[\]`\\]*"\](:::\w+)?'
 ARROW = r'\w+ --> \w+(\["[\d,]+ more"\])?'
 
@@ -553,6 +555,31 @@ async def every_answer(text: str) -> list[Shown]:
     risk = Risk(text, 1)
     proof = outcome.why(Plan(f"against {text}", text))
     return [proof, later.why_not(risk), later.history(risk), outcome.diff(later), outcome.cost(), outcome.cost(risk)]
+
+
+async def test_the_json_of_every_answer_is_as_documented():
+    """And JSON it is: it reads back as it was."""
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((DOCS / "explaining.schema.json").read_text("utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    for shown in [*await every_answer("late"), await an_absence_with_reasons()]:
+        data = shown.to_dict()
+        assert json.loads(json.dumps(data)) == data
+        validator.validate(data)
+
+
+async def an_absence_with_reasons() -> Shown:
+    @agent(reads=Signal, writes=Risk, gate=min_confidence(0.5))
+    def guess(view):
+        for signal in view.new(Signal):
+            yield Risk(signal.text, 1).propose(0.1).because(signal)
+
+    @agent(reads=Closed, writes=Risk)
+    def idle(view):
+        return None
+
+    return (await Engine([guess, idle]).run("go", [LATE])).why_not(Risk, "late")
 
 
 async def test_whatever_facts_and_models_say_is_text_in_html():
@@ -611,6 +638,6 @@ async def test_text_says_how_much_it_leaves_out():
 
     outcome = await Engine([whole]).run("go", [Signal(str(n)) for n in range(300)])
     proof = outcome.why(Risk("all", 300))
-    assert proof.text(20).splitlines()[-1] == "└─ 300 Signal [given]"
+    assert proof.text(20).splitlines()[-1] == "└─ 300 Signal [given] …"
     assert len(proof.text().splitlines()) == 302
     assert len(outcome.why_not(Risk, "none").text().splitlines()) < 10

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converge import Fact, id_of
+from converge import Fact, RootIntent, id_of
 from converge.context import Context
+from converge.effect import Given, Range, Source
 from converge.errors import FactHolds
 from converge.explain.explained import Explained
 from converge.explain.explanation import Explanation
 from converge.fact import kind_of
+from converge.merge import premises
+from converge.proof import prove
+from converge.smallest import Smallest
 from converge.support import OUTSIDE
 from tests.jobs import ITEMWISE, MORE, SHAPES, Play, agents_of, go_on, nets, plans, play, wirable
 from tests.jobs import premises as given_facts
@@ -235,3 +239,58 @@ def test_jobs_part_at_the_first_statement_that_one_of_them_lacks(agents, some, o
 
 def failures(job: Play) -> set[str]:
     return {id_of(fact) for fact in job.context.facts if not kind_of(fact).digested}
+
+
+# --- at scale ---------------------------------------------------------------------------------------------------------
+
+
+class Claim(Fact, policy="many"):
+    n: int
+
+
+def crowded(facts: int) -> Context:
+    """Return a context in which each fact rests on two earlier ones in two ways, but for the first thousand."""
+    context = Context(RootIntent("scale"))
+    premises(context, [Claim(n) for n in range(1_000)], 0)
+    for n in range(1_000, facts):
+        context.add(Claim(n), round := n.bit_length())
+        place = context.position[id_of(Claim(n))]
+        for by in ("one", "other"):
+            shift = len(by)
+            context.support(place, Source(by), round, (1 + n // 2 - shift, 1 + n // 2))
+    return context
+
+
+def test_a_proof_looks_at_what_lies_behind_its_fact_alone(monkeypatch):
+    """Of thirty thousand facts, each with two derivations, it meets the ancestors, each once."""
+    context, met = crowded(30_000), list[int]()
+    looked = Smallest.options
+
+    def counted(self: Smallest, place: int) -> Any:
+        met.append(place)
+        return looked(self, place)
+
+    monkeypatch.setattr(Smallest, "options", counted)
+    proof = prove(context, Claim(29_999), context.highest)
+    assert len(set(met)) < 100
+    assert len(met) < 2 * len(set(met)) + 10
+    assert all(place < 1_001 for place in (context.position[id_of(fact)] for fact in proof.premises()))
+
+
+def test_a_proof_of_many_facts_is_unfolded_where_it_is_looked_at(monkeypatch):
+    """To ask why of a fact that rests on all others costs nothing by their number, until somebody looks."""
+    context = crowded(3_000)
+    upto = context.highest
+    context.add(Claim(-1), upto + 1)
+    place = context.position[id_of(Claim(-1))]
+    context.support(place, Source("whole"), upto + 1, context.node(Given((Range("Claim", -1, upto),))))
+    found = list[int]()
+
+    def counted(self: Smallest, place: int) -> list[int]:
+        found.append(place)
+        return [context.supports.lowest(place)]
+
+    monkeypatch.setattr(Smallest, "options", counted)
+    proof = prove(context, Claim(-1), context.highest)
+    assert found == [place]
+    assert len(proof.because) == 3_000

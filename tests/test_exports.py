@@ -6,14 +6,19 @@ import pytest
 
 FACES = {
     "converge": [
+        "Absence",
         "Agent",
         "Allowance",
         "Assertion",
         "Budget",
         "Certificate",
         "Conflict",
+        "Cost",
+        "Course",
         "Decision",
         "Engine",
+        "Explained",
+        "Explanation",
         "Fact",
         "Failure",
         "Invalidation",
@@ -23,6 +28,7 @@ FACES = {
         "Live",
         "Opinion",
         "Outcome",
+        "Parting",
         "Plan",
         "Proof",
         "Proposal",

@@ -30,7 +30,7 @@ from converge.wiring import Wiring
 
 FactWords = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FACT]", help="Its id or the first digits of it, or a kind and values: Risk name=fire."),
+    typer.Argument(metavar="FACT", help="Its id or the first digits of it, or a kind and values: Risk name=fire."),
 ]
 AsMermaid = Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flowchart instead of text.")]
 AsHtml = Annotated[bool, typer.Option("--html", help="Print a page of HTML instead of text.")]
@@ -87,12 +87,13 @@ def show_outline(outline: Outline, *, everything: bool = False, calls: bool = Fa
     is_cut = False
     for line in spans(outline, most=most, width=width, blocks=calls, whole=everything):
         parts: Sequence[Part] = [(span.text, _STYLES[span.role]) for span in line]
-        is_cut = is_cut or any(span.role == "dim" and span.text.endswith((" more", " more below")) for span in line)
+        is_cut = is_cut or any(span.role == "dim" and span.text.endswith(_CUT) for span in line)
         write_line(console, *parts)
     if is_cut:
         write_line(news(), ("--all shows what is left out here", "dim"))
 
 
+_CUT = (" more", " more below", " …")  # how a line ends that stands for others
 _STYLES = {
     "": "",
     "kind": "bold",

@@ -89,7 +89,7 @@ def hint_of(outcome: Outcome, budget: Budget, target: str, store: str) -> str:
     """Return the command to type next."""
     place = [] if store == DEFAULT_STORE else ["--store", store]
     if outcome.stop.reason is StopReason.FIXED_POINT:
-        return f"to see its facts: {shlex.join(['converge', 'show', outcome.job_id, *place])}"
+        return f"to see why: {shlex.join(['converge', 'why', outcome.job_id, *place])}"
     more = shlex.join(["converge", "resume", target, outcome.job_id, *place])
     match outcome.stop.reason:
         case StopReason.BUDGET:

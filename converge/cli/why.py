@@ -12,14 +12,17 @@ from converge.cli.answer import (
     AsMermaid,
     Everything,
     FactWords,
+    Form,
     WithCalls,
     asked,
     form_of,
     show_answer,
 )
+from converge.cli.completion import job_ids
 from converge.cli.console import AsJson, JobId, counted, data, news, one_line, write_json, write_line
 from converge.cli.place import DEFAULT_STORE, StoreAddress
 from converge.cli.stored import Cycle
+from converge.cli.usage import OptionInvalid
 from converge.explain.content import data_of, described
 from converge.explain.cost import Cost
 from converge.explain.explained import Explained
@@ -46,10 +49,9 @@ def why(
 ) -> None:
     """Show why a fact holds: the smallest proof of it, down to what was given, with what models answered on the way.
 
-    Without FACT, the job's conclusions: facts that nothing else is concluded from. Of a fact that does not hold, why
-    not.
+    Without FACT, the job's conclusions: facts that nothing else is concluded from.
 
-    A proof is the smallest if no other takes fewer steps; what is used twice is counted twice.
+    Of a fact that does not hold, why not. A proof is the smallest if no other takes fewer steps, counted as a tree.
 
     Example: converge why job-1f2e3d4c Risk name=fire --calls
     """
@@ -58,7 +60,7 @@ def why(
     told = {"job_id": explained.job_id, "store": store}
     found = _meant(explained, fact)
     if found is None:
-        _list(explained, told, as_json=as_json)
+        _list(explained, told, form)
     elif explained.label(found) == "live":
         answer = explained.why(found)
         show_answer(answer, form, told, everything=everything, calls=calls)
@@ -88,10 +90,13 @@ def _summary(proof: Explanation) -> str:
 _SHOWN = 20
 
 
-def _list(explained: Explained, told: dict[str, Any], *, as_json: bool) -> None:
+def _list(explained: Explained, told: dict[str, Any], form: Form) -> None:
     """Print what there is to ask about."""
     facts = explained.conclusions()
-    if as_json:
+    if form in ("mermaid", "html"):
+        advice = f"name one of the {len(facts)} conclusions: `converge why {explained.job_id}` lists them"
+        raise OptionInvalid("FACT", advice)
+    if form == "json":
         write_json({**told, "what": "conclusions", "facts": [data_of(fact) for fact in facts]})
         return
     console = data()
@@ -115,7 +120,7 @@ def why_not(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="The kind of what does not hold.")],
     key: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY]", help="Its key, or fields as name=value; any, if left out."),
+        typer.Argument(metavar="KEY", help="Its key, or fields as name=value; any, if left out."),
     ] = None,
     target: Target = None,
     cycle: Cycle = None,
@@ -127,8 +132,7 @@ def why_not(
 ) -> None:
     """Show why something does not hold: what became of it, and what stood in the way of each agent.
 
-    It fell, or is in dispute; a gate refused it, or waits for somebody; an agent failed, had nothing to read, would not
-    take what there was, was not reached before the budget ended, or ran and said something else.
+    It fell or is in dispute; a gate refused it or waits for somebody; an agent failed, had nothing to read, ...
 
     With --target, the agents that could have stated it are known, whether or not they ever did.
 
@@ -145,7 +149,7 @@ def why_not(
 
 def diff(
     job: JobId,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="The id of the other job.")],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The id of the other job.", autocompletion=job_ids)],
     everything: Everything = False,
     calls: WithCalls = False,
     as_json: AsJson = False,
@@ -178,8 +182,9 @@ def cost(
 ) -> None:
     """Show what a job's calls came to: on facts that hold, on facts that fell, on nothing; by agent and by fact.
 
-    Of a FACT: its own part, and all that was paid for what it rests on. A call that led to several facts is parted
-    evenly among them.
+    Of a FACT: its own part, and all that was paid for what it rests on.
+
+    A call that led to several facts is parted evenly among them.
 
     Example: converge cost job-1f2e3d4c Risk fire
     """

@@ -263,7 +263,7 @@ class _Search:
         failed, ran = self._failure(name), self._ran(name)
         if failed is not None:
             yield Hindrance("failed", name, f"it failed on round {failed.round} ({failed.error}: {failed.text})")
-        elif ran == 0 and agent is not None and (empty := self._empty(agent)):
+        elif agent is not None and (empty := self._empty(agent)):
             yield self._nothing_to_read(agent, empty, above)
         elif self._has_unread(name, agent):
             yield Hindrance("unread", name, f"it had more to read when the job {self._stopped()}")

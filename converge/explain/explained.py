@@ -19,9 +19,12 @@ from converge.explain.cost import JobCost, cost_of_job
 from converge.explain.course import Course, course
 from converge.explain.explanation import Explanation, explaining, joined_explanation
 from converge.explain.fact_cost import FactCost
+from converge.explain.outline import Outline, Role, Span, one_line
 from converge.explain.parting import Known, Parting, parting
+from converge.explain.records import records
 from converge.explain.reference import Wanted, named
 from converge.fact import Fact, id_of, kind_of
+from converge.intent import Spend
 from converge.kind import Kind
 from converge.lookup import ANY_KEY
 from converge.proof import Proving
@@ -126,6 +129,21 @@ class Explained:
                 found.sort(key=lambda place: (-context.rounds[place], id_of(context.facts[place])))
                 return tuple(context.facts[place] for place in found)
         return ()
+
+    def to_records(self, kind: type[Fact] | str | None = None) -> list[dict[str, Any]]:
+        """Return every fact, or those of a kind, as plain dictionaries; see `records`."""
+        return records(self.context, kind if kind is None or isinstance(kind, str) else kind_of(kind).label)
+
+    def outline(self, stop: str, spend: Spend) -> Outline:
+        """Return how the job ended, what it concluded, each with its proof, and what it spent."""
+        role: Role = "live" if stop.startswith("fixed point") else "warn"
+        head = Span(one_line(self.context.intent.objective), "strong"), Span(": "), Span(one_line(stop), role)
+        calls = f", {spend.calls:,} calls, {spend.tokens:,} tokens" if spend.calls else ""
+        money = f", {spend.money:.4g} in money" if spend.money else ""
+        known = f"job {self.job_id}: {len(self.context.facts) - 1:,} facts, {spend.rounds:,} rounds{calls}{money}"
+        return Outline(
+            head, ((Span(known, "dim"),),), parts=lambda: [self.why(one).outline() for one in self.conclusions()]
+        )
 
     # --- within -------------------------------------------------------------------------------------------------
 

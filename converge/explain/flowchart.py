@@ -31,7 +31,7 @@ def _lines(root: Outline) -> Iterator[str]:
             yield f'  {name}["{_label(outline)}"]{_style(outline)}'
         if above is not None:
             yield f"  {above} --> {name}"
-        if outline.hidden:
+        if outline.hidden and not outline.folded:
             yield f'  {name} --> m{number}["{outline.hidden:,} more"]'
             number += 1
         waiting += [(part, name) for part in reversed(outline.parts())]

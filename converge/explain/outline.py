@@ -4,7 +4,7 @@ A line is made of parts, each a text with a role, and may carry longer texts, su
 facts and models is one line of printable characters here, or a text block that a renderer has to escape.
 """
 
-__all__ = ["Block", "Line", "Outline", "Shown", "Span", "clipped", "one_line", "unfolded"]
+__all__ = ["Block", "Line", "Outline", "Role", "Shown", "Span", "clipped", "one_line", "unfolded"]
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -130,6 +130,7 @@ class _Unfolding:
                 continue
             self.seen.add(ref)
             if folds and node.outline.folded:
+                node.hidden = len(parts)
                 continue
             shown = parts if room is None else parts[: max(min(room, wide), 0)]
             if room is not None:

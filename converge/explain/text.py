@@ -3,6 +3,7 @@
 __all__ = ["lines", "spans"]
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from converge.explain.outline import Block, Line, Outline, Span, one_line, unfolded
 
@@ -31,6 +32,9 @@ def spans(
         parts, tall = item.parts(), _UNLIMITED if whole else item.tall
         below = rest + ("│  " if parts or item.hidden else "   ")
         line = (Span("see above: ", "dim"), *item.line) if item.again else item.line
+        if item.folded and item.hidden:
+            line = (*line, Span(" …", "dim"))
+            item = replace(item, hidden=0)
         yield from _fitted(line, first, below if parts or item.hidden else rest + "   ", width, tall)
         for note in item.notes:
             yield from _fitted(note, below, below, width, max(tall, _NOTE))
