@@ -2,16 +2,18 @@
 
 __all__ = ["bystanders", "listener", "listening", "walker", "walking"]
 
+from collections.abc import AsyncIterator
 from functools import cache
+from typing import Any
 
 from benchmarks.floors import Echo, Function, Tick
-from converge import Agent, Fact, View, agent
+from converge import Agent, Assertion, Fact, View, agent
 
 _KINDS = 100  # for the bystanders: agents of equal declarations would be one group, which is cheaper
 
 
 def listening(number: int) -> Function:
-    async def listen(view: View):
+    async def listen(view: View) -> AsyncIterator[Assertion]:
         for tick in view.new(Tick):
             yield Echo(number, tick.n).because(tick)
 
@@ -23,7 +25,7 @@ def listener(number: int) -> Agent:
 
 
 def walking(upto: int) -> Function:
-    async def walk(view: View):
+    async def walk(view: View) -> AsyncIterator[Assertion]:
         for last in view.new(Echo):
             if last.n < upto:
                 yield Echo(0, last.n + 1).because(last)
@@ -42,7 +44,7 @@ def bystanders(count: int) -> list[Agent]:
         kind = _kinds()[number % _KINDS]
 
         @agent(name=f"bystander-{number}", reads=kind, writes=kind)
-        def wait(view: View):
+        def wait(view: View) -> list[Fact]:
             return [kind(fact.n + 1) for fact in view.new(kind)]
 
         return wait
@@ -51,5 +53,6 @@ def bystanders(count: int) -> list[Agent]:
 
 
 @cache
-def _kinds() -> list[type[Fact]]:
-    return [type(Fact)(f"Other{number}", (Fact,), {"__annotations__": {"n": int}}) for number in range(_KINDS)]
+def _kinds() -> list[Any]:
+    make: Any = type(Fact)
+    return [make(f"Other{number}", (Fact,), {"__annotations__": {"n": int}}) for number in range(_KINDS)]

@@ -8,7 +8,7 @@ takes by itself to try again, to keep limits and to judge an answer.
 __all__ = ["cases"]
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -31,7 +31,7 @@ _PROMPT = "Which risks does this signal tell of? " * 20
 _MESSAGES: Any = [{"role": "user", "content": _PROMPT}]
 _BARE, _ON_HTTPX = "bare client, aiohttp", "bare client, httpx2 (its default)"
 _NO_AIOHTTP = "aiohttp is not installed beside openai"
-Call = Callable[[], Awaitable[object]]
+Call = Callable[[], Coroutine[Any, Any, None]]
 
 
 def cases(setting: Setting) -> Iterator[Plan]:

@@ -12,7 +12,7 @@ from benchmarks.crowd import listener, listening
 from benchmarks.floors import Echo, Given, Tick
 from benchmarks.jobs import STORES, engine_on, timed
 from benchmarks.peer import PEERS, variants
-from converge import Agent, Engine, Fact, View, agent
+from converge import Agent, Assertion, Engine, Fact, View, agent
 
 _PEERS = ("langgraph", "pydantic_graph", "autogen", "burr", "pykka", "llama_index")
 _COMMITTED = {"memory": "", "process": ", one commit (NORMAL)", "power": ", one commit (FULL)"}
@@ -28,13 +28,13 @@ class Total(Fact):
 
 
 @agent(reads=Start, writes=Tick)
-async def hub(view: View):
+async def hub(view: View) -> AsyncIterator[Assertion]:
     for start in view.new(Start):
         yield Tick(start.n).because(start)
 
 
 @agent(reads=Echo, writes=Total)
-async def back(view: View):
+async def back(view: View) -> AsyncIterator[Total]:
     yield Total(len(view.new(Echo)))  # rests on all it was given
 
 

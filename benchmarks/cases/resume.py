@@ -11,7 +11,7 @@ from time import perf_counter
 
 from benchmarks.case import Case, Figures, Plan, Setting, Variant
 from benchmarks.jobs import UNBOUNDED
-from converge import Engine, Fact, View, agent
+from converge import Assertion, Engine, Fact, View, agent
 from converge.stores import SQLiteStore
 
 _late = numbers(10**9)
@@ -30,7 +30,7 @@ _at_work: list[float] = []  # when the agent was called
 
 
 @agent(reads=Item, writes=Seen)
-def see(view: View):
+def see(view: View) -> list[Assertion]:
     _at_work.append(perf_counter())
     return [Seen(item.n).because(item) for item in view.new(Item)]
 

@@ -12,7 +12,7 @@ from benchmarks.case import Case, Plan, Setting, Variant
 from benchmarks.floors import SLEEP, Echo, Tick
 from benchmarks.jobs import engine_on, timed
 from benchmarks.peer import variants
-from converge import Agent, Engine, View, agent
+from converge import Agent, Assertion, Engine, View, agent
 
 _MOST_OF_PEERS = 1_000
 
@@ -52,7 +52,7 @@ def _peers(count: int) -> Sequence[str]:
 
 def waiting(listener: int) -> Agent:
     @agent(name=f"listener-{listener}", reads=Tick, writes=Echo)
-    async def wait(view: View):
+    async def wait(view: View) -> AsyncIterator[Assertion]:
         for tick in view.new(Tick):
             await asyncio.sleep(SLEEP)
             yield Echo(listener, tick.n).because(tick)
