@@ -152,13 +152,13 @@ def parting(one: Known, other: Known) -> Parting:
 
 def _statements(context: Context) -> dict[_Key, int]:
     """Return the supports of a context by what they say; what went wrong on the way is no part of that."""
-    rests: dict[int, Hashable] = {}  # evidence -> what it is compared by; a node is shared by many supports
+    rests: dict[Hashable, Hashable] = {}  # evidence -> what it is compared by; a node is shared by many supports
     found: dict[_Key, int] = {}
     for index, support in enumerate(context.supports):
         fact, source = context.facts[support.fact], context.supports.sources[support.source]
         if not kind_of(fact).digested:
             continue
-        shared = id(support.evidence)
+        shared = support.basis
         if shared not in rests:
             rests[shared] = frozenset(id_of(context.facts[cited]) for cited in context.evidence_of(support))
         key = source.agent, source.version, id_of(fact), rests[shared]
