@@ -80,9 +80,7 @@ class Proving(Generic[P]):
         self.context, self.upto, self.smallest = context, upto, Smallest(context, upto)
         self._make = make
         self._proofs: dict[int, P] = {}
-        self._reasons: dict[
-            Hashable, tuple[P, ...]
-        ] = {}  # by evidence: a node is shared
+        self._reasons: dict[Hashable, tuple[P, ...]] = {}  # by evidence: a node is shared
 
     def of(self, fact: Fact) -> P:
         """Return the proof of a fact. Raises FactNotLive for one that is unknown, dead or disputed."""
