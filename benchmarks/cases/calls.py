@@ -1,8 +1,8 @@
 """(e) N LLM agents that ask a model server 50 ms away, all at once: beside the bare client on equal terms.
 
-Equal terms: the same transport, as many calls at a time (asyncio.Semaphore), messages of one size, the same strict schema, N
-tasks for N agents. The agents also validate what comes, capture it, and merge what follows. `Model` alone shows what it
-takes by itself to try again, to keep limits and to judge an answer.
+Equal terms: the same transport, as many calls at a time (asyncio.Semaphore), messages of one size, the same strict
+schema, N tasks for N agents. The agents also validate what comes, capture it, and merge what follows. `Model` alone
+shows what it takes by itself to try again, to keep limits and to judge an answer.
 """
 
 __all__ = ["cases"]
