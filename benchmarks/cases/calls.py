@@ -1,8 +1,8 @@
 """(e) N LLM agents that ask a model server 50 ms away, all at once: beside the bare client on equal terms.
 
-Equal terms: the same transport, as many calls at a time (asyncio.Semaphore), the same messages and strict schema, N
-tasks for N agents. The agents also validate what comes, capture it, and merge what follows. `Model` alone shows what it
-takes by itself to try again, to keep limits and to judge an answer.
+Equal terms: the same transport, as many calls at a time (asyncio.Semaphore), messages of one size, the same strict
+schema, N tasks for N agents. The agents also validate what comes, capture it, and merge what follows. `Model` alone
+shows what it takes by itself to try again, to keep limits and to judge an answer.
 """
 
 __all__ = ["cases"]
@@ -28,7 +28,8 @@ from converge_agents.model import Model
 from converge_agents.schema import AnswerForm
 
 _PROMPT = "Which risks does this signal tell of? " * 20
-_MESSAGES: Any = [{"role": "user", "content": _PROMPT}]
+_SYSTEM = "You state facts; whether they are believed is decided elsewhere. " * 4  # as long as what an agent says first
+_MESSAGES: Any = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _PROMPT}]
 _BARE, _ON_HTTPX = "bare client, aiohttp", "bare client, httpx2 (its default)"
 _NO_AIOHTTP = "aiohttp is not installed beside openai"
 Call = Callable[[], Coroutine[Any, Any, None]]
