@@ -1,16 +1,31 @@
-"""Agents that several cases employ: one that walks a chain, and any number that nothing ever concerns."""
+"""Agents that several cases employ, and their functions, which the floors run without a runtime."""
 
-__all__ = ["bystanders", "walker"]
+__all__ = ["bystanders", "listener", "listening", "walker", "walking"]
 
-from benchmarks.floors import Echo
-from converge import Agent, Fact, View, agent
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Any
+
+from benchmarks.floors import Echo, Function, Tick
+from converge import Agent, Assertion, Fact, View, agent
 
 _KINDS = 100  # for the bystanders: agents of equal declarations would be one group, which is cheaper
 
 
-def walker(upto: int) -> Agent:
-    @agent(reads=Echo, writes=Echo)
-    async def walk(view: View):
+def listening(number: int) -> Function:
+    async def listen(view: View) -> AsyncIterator[Assertion]:
+        for tick in view.new(Tick):
+            yield Echo(number, tick.n).because(tick)
+
+    return listen
+
+
+def listener(number: int) -> Agent:
+    return agent(name=f"listener-{number}", reads=Tick, writes=Echo)(listening(number))
+
+
+def walking(upto: int) -> Function:
+    async def walk(view: View) -> AsyncIterator[Assertion]:
         for last in view.new(Echo):
             if last.n < upto:
                 yield Echo(0, last.n + 1).because(last)
@@ -18,16 +33,26 @@ def walker(upto: int) -> Agent:
     return walk
 
 
+def walker(upto: int) -> Agent:
+    return agent(reads=Echo, writes=Echo)(walking(upto))
+
+
 def bystanders(count: int) -> list[Agent]:
-    kinds = [type(Fact)(f"Other{number}", (Fact,), {"__annotations__": {"n": int}}) for number in range(_KINDS)]
+    """Return agents that nothing ever concerns."""
 
     def idle(number: int) -> Agent:
-        kind = kinds[number % _KINDS]
+        kind = _kinds()[number % _KINDS]
 
         @agent(name=f"bystander-{number}", reads=kind, writes=kind)
-        def wait(view: View):
+        def wait(view: View) -> list[Fact]:
             return [kind(fact.n + 1) for fact in view.new(kind)]
 
         return wait
 
     return list(map(idle, range(count)))
+
+
+@cache
+def _kinds() -> list[Any]:
+    make: Any = type(Fact)
+    return [make(f"Other{number}", (Fact,), {"__annotations__": {"n": int}}) for number in range(_KINDS)]

@@ -1,6 +1,6 @@
 """How a figure is taken from the results of a run; None where the run did not measure it."""
 
-__all__ = ["Figure", "Results", "fastest", "largest", "median", "ratio", "spread", "through"]
+__all__ = ["Figure", "Results", "fastest", "largest", "median", "ratio", "share", "spread"]
 
 from collections.abc import Callable, Mapping
 
@@ -13,6 +13,11 @@ Figure = Callable[[Results], float | None]
 def ratio(case: str, variant: str, to: str, unit: str | None = None) -> Figure:
     """Return the ratio of two variants of a case."""
     return lambda results: results[case].ratio(variant, to, unit) if case in results else None
+
+
+def share(case: str, variant: str, beyond: str, unit: str) -> Figure:
+    """Return how much of a variant's figure is beyond another's, in percent."""
+    return lambda results: results[case].share(variant, beyond, unit) if case in results else None
 
 
 def median(case: str, variant: str, unit: str | None = None) -> Figure:
@@ -37,15 +42,10 @@ def largest(case: str, unit: str) -> Figure:
 
 def spread(case: str, unit: str) -> Figure:
     """Return the largest median of a case through its smallest: 1 is flat."""
-    return through(largest(case, unit), lambda results: min(_medians(results, case, unit), default=None))
-
-
-def through(upper: Figure, lower: Figure, times: float = 1.0) -> Figure:
-    """Return one figure through another."""
 
     def figure(results: Results) -> float | None:
-        above, below = upper(results), lower(results)
-        return None if above is None or not below else above / below * times
+        medians = _medians(results, case, unit)
+        return max(medians) / min(medians) if medians else None
 
     return figure
 

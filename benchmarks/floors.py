@@ -4,26 +4,30 @@ __all__ = [
     "LEVELS",
     "SLEEP",
     "Echo",
+    "Function",
+    "Given",
     "Tick",
     "anyio_group",
     "asyncio_group",
     "commits",
+    "direct_chain",
     "direct_loop",
-    "echo",
     "facts",
     "round_trips",
 ]
 
 import asyncio
 import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import closing
 from math import inf
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import anyio
 
-from converge import Fact, id_of
+from converge import Assertion, Fact, id_of
 
 SLEEP = 0.05
 LEVELS = {"process": "NORMAL", "power": "FULL"}  # a level of the SQLite store -> PRAGMA synchronous
@@ -38,17 +42,38 @@ class Echo(Fact):
     n: int
 
 
-async def echo(listener: int, tick: Tick) -> Echo:
-    return Echo(listener=listener, n=tick.n)
+class Given:
+    """All that these functions ask of a view: the facts that are new."""
+
+    def __init__(self, *facts: Fact) -> None:
+        self._facts = facts
+
+    def new(self, kind: type[Fact]) -> tuple[Fact, ...]:
+        """Return them."""
+        return self._facts
 
 
-async def direct_loop(count: int) -> float:
-    """Seconds for the bound of any Python runtime: await each agent's work; create, encode, hash and keep its fact."""
-    kept, tick, started = [], Tick(0), perf_counter()
-    for listener in range(count):
-        fact = await echo(listener, tick)
-        id_of(fact)
-        kept.append(fact)
+Function = Callable[[Any], AsyncIterator[Assertion]]  # an agent's, with its reasons named by `because`
+
+
+async def direct_loop(functions: Iterable[Function], given: Given) -> float:
+    """Seconds for the bound of any Python runtime: run each agent's function; encode, hash and keep what it states."""
+    kept, started = list[Assertion](), perf_counter()
+    for function in functions:
+        async for stated in function(given):
+            id_of(stated.fact)
+            kept.append(stated)
+    return perf_counter() - started
+
+
+async def direct_chain(function: Function, first: Fact, cycles: int) -> float:
+    """Seconds for the same where one function is given its own last fact."""
+    kept, last, started = list[Assertion](), first, perf_counter()
+    while len(kept) < cycles:
+        async for stated in function(Given(last)):
+            id_of(stated.fact)
+            kept.append(stated)
+            last = stated.fact
     return perf_counter() - started
 
 

@@ -8,7 +8,7 @@ import json
 import resource
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import perf_counter
 
@@ -18,7 +18,7 @@ from benchmarks.case import Figures
 from benchmarks.crowd import bystanders, walker
 from benchmarks.floors import Echo, Tick
 from benchmarks.jobs import UNBOUNDED, run
-from converge import Agent, Engine, View, agent
+from converge import Agent, Assertion, Engine, View, agent
 
 LISTENERS = 100
 
@@ -47,7 +47,7 @@ class Heard(Echo): ...
 
 def _listening(listener: int) -> Agent:
     @agent(name=f"listener-{listener}", reads=Echo, writes=Heard)
-    async def listen(view: View):
+    async def listen(view: View) -> AsyncIterator[Assertion]:
         for echo in view.new(Echo):
             yield Heard(listener, echo.n).because(echo)
 
@@ -87,7 +87,7 @@ async def _while_it_waits(waiters: int, others: Callable[[], list[Agent]], count
 
         return park
 
-    await run(Engine([parked(0)]), [])  # what is imported once is imported by now
+    await run(Engine([parked(0), *bystanders(1)]), [])  # what is made once is made by now: imports, kinds
     gc.collect()
     tracemalloc.start()
     agents = [*map(parked, range(waiters)), *others()]

@@ -34,17 +34,19 @@ class Noise:
 
 async def measured(case: Case, setting: Setting, noise: Noise) -> Measured:
     """Return what each variant took in each round. Who fails is named with the reason, and the others go on."""
-    rounds, began = (case.rounds or setting.rounds) + case.warm, perf_counter()
+    rounds = (case.rounds or setting.rounds) + case.warm
     samples: dict[str, list[Figures | None]] = {variant.name: [] for variant in case.variants}
     spent, failed = dict.fromkeys(samples, 0.0), dict[str, str]()
     for number in range(rounds):
         # Backwards every other time: nobody is always the one who runs after the same neighbour.
         for variant in case.variants if number % 2 == 0 else reversed(case.variants):
-            is_enough = spent[variant.name] > setting.patience or variant.name in failed
+            # One round that counts is had by all: with one that is dropped it would be no comparison.
+            is_impatient = number > case.warm and spent[variant.name] > setting.patience
+            is_enough = is_impatient or variant.name in failed
             samples[variant.name].append(None if is_enough else await _one(case, variant, spent, failed))
         noise.calibrate()
-    counted = {name: _counted(taken, case.warm) for name, taken in samples.items()}
-    return Measured(case, counted, case.absent, failed, perf_counter() - began)
+    counted = {name: taken[case.warm :] for name, taken in samples.items()}
+    return Measured(case.title, case.unit, case.base, counted, case.absent, failed)
 
 
 async def _one(case: Case, variant: Variant, spent: dict[str, float], failed: dict[str, str]) -> Figures | None:
@@ -64,8 +66,3 @@ def _said(error: Exception) -> str:
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return str(error) if isinstance(error, PeerFailed) else f"{type(error).__name__}: {error}"
-
-
-def _counted(samples: list[Figures | None], warm: bool) -> list[Figures | None]:
-    """Return all rounds but the first, unless that is the only one there was patience for."""
-    return samples[1:] if warm and any(samples[1:]) else samples

@@ -6,19 +6,21 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 from uuid import uuid4
 
 from converge import Budget, Engine, Fact, Outcome, RootIntent
 from converge.stores import SQLiteStore
 
-STORES = ("memory", "process", "power")  # in memory, or on SQLite at that level
+_LEVELS: dict[str, Literal["process", "power"]] = {"process": "process", "power": "power"}
+STORES = ("memory", *_LEVELS)  # in memory, or on SQLite at that level
 UNBOUNDED = RootIntent("measure", budget=Budget(rounds=10**9, facts=10**9, activations=10**9, seconds=3_600))
 
 
 @asynccontextmanager
 async def engine_on(store: str, folder: Path, agents: Iterable[object]) -> AsyncIterator[Engine]:
     """Enter an engine whose jobs are kept so; its file is a new one, and open."""
-    kept = None if store == "memory" else SQLiteStore(folder / f"{store}-{uuid4().hex}.db", level=store)
+    kept = None if store == "memory" else SQLiteStore(folder / f"{store}-{uuid4().hex}.db", level=_LEVELS[store])
     async with Engine(agents, store=kept, max_emissions=10**9) as engine:
         yield engine
 

@@ -1,18 +1,23 @@
-"""Peers at work: each in a process of its own environment, asked for one timed round at a time over a pipe."""
+"""Peers at work: each is imported once, in an environment of its own, and a case asks forks of it for timed rounds.
 
-__all__ = ["PEERS", "PeerFailed", "Peers"]
+So no case finds what an earlier one left.
+"""
+
+__all__ = ["PEERS", "Peer", "PeerFailed", "Peers", "variants"]
 
 import asyncio
 import json
+import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.case import Variant
+from benchmarks.peers.worker import LONGEST
 
 _ROOT = Path(__file__).parents[1]
-_LONGEST = 180.0  # seconds for one round, imports included
 PEERS = {
     "langgraph": "LangGraph",
     "pydantic_graph": "pydantic-graph",
@@ -21,7 +26,7 @@ PEERS = {
     "llama_index": "llama-index-workflows",
     "pykka": "pykka",
     "dbos": "DBOS",
-    "clips": "CLIPS (clipspy)",
+    "clips": "CLIPS",
 }  # the file in peers/ -> how the table calls it
 
 
@@ -29,83 +34,79 @@ class PeerFailed(Exception):
     """A peer that could not be run; the text says why."""
 
 
+class Peer(NamedTuple):
+    """A peer as cases find it: where it listens, its versions, or why it could not be started."""
+
+    address: str
+    versions: Mapping[str, str] = {}
+    failure: str | None = None
+
+
 class Peers:
-    """The processes of the peers, started when first needed. `versions` fills as they come up."""
+    """The processes of the peers, each started when first needed. folder: for their sockets and their files."""
 
-    def __init__(self, python: Path) -> None:
-        self.python = python
-        self.versions: dict[str, dict[str, str]] = {}
-        self._workers: dict[str, _Worker] = {}
+    def __init__(self, python: Path, folder: Path) -> None:
+        self._python, self._folder = python, folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.known: dict[str, Peer] = {}
 
-    async def variants(
-        self, names: Iterable[str], task: str, count: int, scale: float, note: str = ""
-    ) -> list[Variant]:
-        """Return a variant for each peer: `task` for `count`, its seconds multiplied by `scale`."""
-        return [await self._variant(name, task, count, scale, note) for name in names]
+    def start(self, names: Iterable[str]) -> None:
+        """Have these peers listen; what they import is imported when this returns."""
+        missing = [name for name in names if name not in self.known]
+        if missing and not self._python.exists():
+            self.known |= dict.fromkeys(missing, Peer("", failure=f"there is no {self._python}: `make bench` makes it"))
+            return
+        self._processes |= {name: self._started(name) for name in missing}  # all at once: it takes a second
+        self.known |= {name: self._introduced(name) for name in missing}
 
-    async def _variant(self, name: str, task: str, count: int, scale: float, note: str) -> Variant:
-        """Start the peer if need be: what its imports take is not part of a round."""
-        try:
-            worker, failure = self._workers.get(name) or await self._started(name), None
-        except PeerFailed as failed:
-            worker, failure = None, failed
+    def _started(self, name: str) -> subprocess.Popen[bytes]:
+        command = [str(self._python), "-m", "benchmarks.peers.worker", name, self._address(name)]
+        pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=_ROOT, env={**os.environ, "TMPDIR": str(self._folder)}, **pipes)
 
-        async def measure() -> float:
-            if worker is None:
-                raise failure
-            return await worker.round(task, count) * scale
+    def _introduced(self, name: str) -> Peer:
+        output = self._processes[name].stdout
+        assert output is not None
+        said = json.loads(output.readline() or b'{"error": "its process ended"}')
+        return Peer(self._address(name), said.get("versions", {}), said.get("error"))
 
-        return Variant(f"{PEERS[name]}{note}", measure)
+    def _address(self, name: str) -> str:
+        return str(self._folder / f"{name}.socket")
 
-    async def _started(self, name: str) -> "_Worker":
-        if not self.python.exists():
-            raise PeerFailed(f"there is no {self.python}: `make bench` makes it")
-        worker = await _Worker.start(self.python, name)
-        self._workers[name] = worker
-        self.versions[name] = worker.versions
-        return worker
-
-    async def leave(self) -> None:
-        """End all processes; asked again, they start anew."""
-        while self._workers:
-            await self._workers.popitem()[1].end()
+    def close(self) -> None:
+        """End all processes: they keep nothing that matters."""
+        for process in self._processes.values():
+            process.kill()
+            process.communicate()
 
 
-class _Worker:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.versions: dict[str, str] = {}
+def variants(
+    peers: Mapping[str, Peer], names: Iterable[str], task: str, count: int, scale: float, note: str = ""
+) -> list[Variant]:
+    """Return a variant for each peer: `task` for `count`, its seconds multiplied by `scale`."""
 
-    @classmethod
-    async def start(cls, python: Path, name: str) -> "_Worker":
-        command = [str(python), "-m", "benchmarks.peers.worker", name]
-        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        worker = cls(await asyncio.create_subprocess_exec(*command, cwd=_ROOT, **pipes))
-        try:
-            worker.versions = (await worker._said())["versions"]
-        except PeerFailed:
-            await worker.end()
-            raise
-        return worker
+    def variant(name: str) -> Variant:
+        return Variant(f"{PEERS[name]}{note}", partial(_Rounds(peers[name]).measure, task, count, scale))
 
-    async def round(self, task: str, count: int) -> float:
-        """Return the seconds of one round."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"task": task, "count": count}).encode() + b"\n")
-        return float((await self._said())["seconds"])
+    return list(map(variant, names))
 
-    async def _said(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), _LONGEST)
-        except TimeoutError:
-            raise PeerFailed(f"it did not answer within {_LONGEST:.0f} s") from None
-        said: dict[str, Any] = json.loads(line) if line else {"error": "its process ended"}
+
+class _Rounds:
+    """One fork of a peer, for all rounds of a variant."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def measure(self, task: str, count: int, scale: float) -> float:
+        if self._peer.failure is not None:
+            raise PeerFailed(self._peer.failure)
+        if self._streams is None:
+            self._streams = await asyncio.open_unix_connection(self._peer.address)
+        reader, writer = self._streams
+        writer.write(json.dumps({"task": task, "count": count}).encode() + b"\n")
+        line = await reader.readline()
+        said = json.loads(line or json.dumps({"error": f"its process ended, or took more than {LONGEST} s"}))
         if "error" in said:
             raise PeerFailed(said["error"])
-        return said
-
-    async def end(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()  # it keeps nothing that matters
-        await self._process.wait()
+        return float(said["seconds"]) * scale

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.case import Measured
 from benchmarks.harness import Noise
+from benchmarks.peer import Peer
 from benchmarks.targets import TARGETS
 
 _ROOT = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ def write(
     results: Mapping[str, Measured],
     noise: Noise,
     loads: Mapping[str, tuple[float, float, float]],
-    peers: Mapping[str, Mapping[str, str]],
+    peers: Mapping[str, Peer],
     *,
     quick: bool,
 ) -> Path:
@@ -46,7 +47,7 @@ def write(
         "load": loads,
         "calibration": {"spread": noise.spread, "seconds": noise.samples},
         "versions": {package: version for package in _PACKAGES if (version := _version(package))},
-        "peers": peers,
+        "peers": {name: peer.versions or peer.failure for name, peer in peers.items()},
         "cases": {key: _case(measured) for key, measured in results.items()},
         "targets": [_target(target, results) for target in TARGETS],
     }
@@ -56,19 +57,12 @@ def write(
     return path
 
 
-def _case(measured: Measured) -> dict[str, Any]:
-    case = measured.case
+def _case(case: Measured) -> dict[str, Any]:
     return {
-        "title": case.title,
-        "unit": case.unit,
-        "base": case.base,
-        "medians": {name: measured.median(name) for name in measured.samples},
-        "best": {name: measured.best(name) for name in measured.samples},
-        "ratios": {name: measured.ratio(name, case.base) for name in measured.samples} if case.base else None,
-        "samples": measured.samples,
-        "seconds": measured.seconds,
-        "absent": dict(measured.absent),
-        "failed": dict(measured.failed),
+        **case._asdict(),
+        "medians": {name: case.median(name) for name in case.samples},
+        "best": {name: case.best(name) for name in case.samples},
+        "ratios": {name: case.ratio(name, case.base) for name in case.samples} if case.base else None,
     }
 
 

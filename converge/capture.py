@@ -78,8 +78,8 @@ class Captures:
         self._answers: dict[Question, str] = {}
         self._notes: dict[Question, Note] = {}
         self._asked: set[str] = set()
-        self._said: set[str] = set()
-        self._untold: dict[str, dict[Question, None]] = {}
+        self.said: set[str] = set()  # agents that finished an activation which had to wait
+        self.untold: dict[str, dict[Question, None]] = {}  # by agent, what the trace does not have yet
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -90,10 +90,6 @@ class Captures:
     def has_asked(self, agent: str) -> bool:
         """Whether any call of an agent was captured."""
         return agent in self._asked
-
-    def has_said(self, agent: str) -> bool:
-        """Whether what an agent said on a view was captured."""
-        return agent in self._said
 
     def knows(self, question: Question) -> bool:
         """Whether the call was captured."""
@@ -138,9 +134,9 @@ class Captures:
         self._answers.setdefault(question, text)
         if note is not None:
             self._notes.setdefault(question, note)
-        (self._said if question.name == SAID else self._asked).add(question.agent)
+        (self.said if question.name == SAID else self._asked).add(question.agent)
         if question.name != SAID:
-            self._untold.setdefault(question.agent, {})[question] = None
+            self.untold.setdefault(question.agent, {})[question] = None
 
     def unpaid(self) -> "Captures":
         """Return the same captures for a job that begins anew: it has paid for none of them, nor told of any."""
@@ -151,11 +147,11 @@ class Captures:
 
     def tell(self, question: Question) -> None:
         """Note that the trace has a capture."""
-        self._untold.get(question.agent, {}).pop(question, None)
+        self.untold.get(question.agent, {}).pop(question, None)
 
     def take_untold(self, agent: str) -> list[Question]:
         """Return the captures of an agent that the trace does not have yet, in the order of their answers."""
-        return list(self._untold.pop(agent, ()))
+        return list(self.untold.pop(agent, ()))
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:

@@ -187,10 +187,10 @@ class Violation(Fact, policy="many"):
 
 def kind_of(fact: Fact | type[Fact]) -> Kind:
     """Return the kind of a fact or of a Fact class. Raises TypeError."""
-    given: object = fact  # callers without a type checker exist
-    if not isinstance(given, (Fact, FactMeta)) or given is Fact:
-        raise TypeError(f"a subclass of Fact is needed, or a fact, not {fact!r:.80}")
-    return fact.__kind__  # type: ignore[union-attr, no-any-return]  # set by the metaclass, not a field
+    try:
+        return fact.__kind__  # type: ignore[union-attr, no-any-return]  # set by the metaclass, not a field
+    except AttributeError:  # Fact itself has none; callers without a type checker exist
+        raise TypeError(f"a subclass of Fact is needed, or a fact, not {fact!r:.80}") from None
 
 
 def id_of(fact: Fact) -> str:

@@ -66,7 +66,7 @@ class Job:
         self._outcome: Outcome | None = None
         self._error: Exception | None = None
         self._told = False
-        self._entered = False
+        self._entered = self._is_over = False
         self._writer: Writer | None = None
         self._standing: Standing | None = None
 
@@ -104,7 +104,7 @@ class Job:
     def cancel(self) -> None:
         """Stop the job as `cancelled`: what is merged is committed and `outcome` returns. Harmless at its end."""
         self._cancelled = True
-        if self._scope is not None:
+        if self._scope is not None and not self._ended.is_set():
             self._scope.cancel()
 
     async def checkpoint(self) -> None:
@@ -234,7 +234,11 @@ class Job:
                     tasks.start_soon(self._watch, machine, results)
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
                         await actor.run(pool)
-                    tasks.cancel_scope.cancel()
+                        pool.close()  # it ended by itself, so nobody is at work
+                        self._is_over = True
+                        self._posted.set()
+                    if actor.stop is None:
+                        tasks.cancel_scope.cancel()
                 if actor.stop is None:
                     late = deadline.cancelled_caught and not self._cancelled
                     actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
@@ -250,6 +254,8 @@ class Job:
         while True:
             with anyio.move_on_after(_LOOK_SECONDS if self._store.durable else inf):
                 await self._posted.wait()
+            if self._is_over:
+                return
             self._posted = anyio.Event()
             with suppress(ConvergeError):  # the next commit says what is wrong with the store
                 for letter in await self._letters(machine.job.letter):

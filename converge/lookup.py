@@ -67,8 +67,8 @@ class Lookup:
     # --- what is declared ---------------------------------------------------------------------------------------
 
     def _log(self, kind: type[Fact]) -> KindLog:
-        label = kind_of(kind).label
-        if self._reader.reads is not None and label not in self._reader.reads:
+        label, reads = kind_of(kind).label, self._reader.reads
+        if reads is not None and label not in reads:
             raise UndeclaredRead(self._reader.agent, label)
         return self._context.kinds.get(label) or KindLog(kind_of(kind))
 

@@ -5,7 +5,7 @@ A proof is unfolded where it is looked at: asking for one costs nothing that dep
 
 __all__ = ["Many", "Proof", "Proving", "joined", "path_between", "prove"]
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar, overload
 
@@ -80,7 +80,7 @@ class Proving(Generic[P]):
         self.context, self.upto, self.smallest = context, upto, Smallest(context, upto)
         self._make = make
         self._proofs: dict[int, P] = {}
-        self._reasons: dict[int, Sequence[P]] = {}  # by evidence, so that facts that share a node share their reasons
+        self._reasons: dict[Hashable, Sequence[P]] = {}  # by evidence: a node is shared, and so are the reasons
 
     def of(self, fact: Fact) -> P:
         """Return the proof of a fact. Raises FactNotLive for one that is unknown, dead or disputed."""
@@ -91,7 +91,7 @@ class Proving(Generic[P]):
 
     def reasons(self, support: Support) -> Sequence[P]:
         """Return the proofs of what a support rests on."""
-        shared = id(support.evidence)
+        shared = support.basis
         if shared not in self._reasons:
             evidence = self.context.evidence_of(support)
             self._reasons[shared] = (

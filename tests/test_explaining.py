@@ -29,7 +29,8 @@ from converge.explain.content import described
 from converge.explain.outline import Shown
 from converge_agents import LLMAgent
 from converge_agents.price import Price
-from converge_agents.scripted import Reply, ScriptedModel
+from converge_agents.reply import Reply
+from converge_agents.scripted import ScriptedModel
 
 pytestmark = pytest.mark.asyncio
 

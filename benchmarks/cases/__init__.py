@@ -1,4 +1,4 @@
-"""Every case, in the order in which they are measured: an async generator in each file yields them."""
+"""Every case, in the order in which they are measured: `cases(setting)` of each file yields its plans."""
 
 __all__ = ["ALL"]
 

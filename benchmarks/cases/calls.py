@@ -1,12 +1,15 @@
-"""(e) N LLM agents that ask a model server 50 ms away, all at once: beside the bare client, with equal limits.
+"""(e) N LLM agents that ask a model server 50 ms away, all at once: beside the bare client on equal terms.
 
-Both ask with the same strict schema; the agents also validate what comes, capture it and merge the facts.
+Equal terms: the same transport, as many calls at a time (asyncio.Semaphore), messages of one size, the same strict
+schema, N tasks for N agents. The agents also validate what comes, capture it, and merge what follows. `Model` alone
+shows what it takes by itself to try again, to keep limits and to judge an answer.
 """
 
 __all__ = ["cases"]
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 from time import perf_counter, process_time
@@ -14,7 +17,7 @@ from typing import Any
 
 import anyio
 
-from benchmarks.case import Case, Figures, Setting, Variant
+from benchmarks.case import Case, Figures, Plan, Setting, Variant
 from benchmarks.floors import SLEEP, Echo, Tick
 from benchmarks.jobs import engine_on, run
 from benchmarks.stub import ANSWER, loopback
@@ -25,62 +28,63 @@ from converge_agents.model import Model
 from converge_agents.schema import AnswerForm
 
 _PROMPT = "Which risks does this signal tell of? " * 20
-_MESSAGES: Any = [{"role": "user", "content": _PROMPT}]
-_KNOWN: Any = {"api_key": "none", "max_retries": 0}
+_SYSTEM = "You state facts; whether they are believed is decided elsewhere. " * 4  # as long as what an agent says first
+_MESSAGES: Any = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _PROMPT}]
+_BARE, _ON_HTTPX = "bare client, aiohttp", "bare client, httpx2 (its default)"
 _NO_AIOHTTP = "aiohttp is not installed beside openai"
-_WITH_AIOHTTP = ("aiohttp", "bare client, aiohttp transport", "converge, aiohttp transport")
-Call = Callable[[], Awaitable[object]]
+Call = Callable[[], Coroutine[Any, Any, None]]
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
-    """On the client's own transport, and on aiohttp where that is installed."""
+def cases(setting: Setting) -> Iterator[Plan]:
+    """On aiohttp, which `Model` takes where it is installed; the bare client on its default transport too."""
+    for count in setting.of((50,), (1, 10, 100, 1_000)):
+        yield Plan(f"calls {count}", partial(_of, setting, count))
+
+
+@asynccontextmanager
+async def _of(setting: Setting, count: int) -> AsyncIterator[Case]:
     has_aiohttp = find_spec("aiohttp") is not None
-    async with loopback(SLEEP) as base_url:
-        for count in setting.of((50,), (1, 10, 100, 1_000)):
-            async with AsyncExitStack() as stack:
-                yield Case(
-                    f"calls {count}",
-                    f"(e) N = {count:,} agents that ask a server 50 ms away",
-                    "ms",
-                    await _variants(setting, stack, base_url, count, has_aiohttp=has_aiohttp),
-                    base=_WITH_AIOHTTP[1] if has_aiohttp else "bare client",
-                    absent={} if has_aiohttp else dict.fromkeys(_WITH_AIOHTTP, _NO_AIOHTTP),
-                    rounds=setting.of(2, 3),
-                )
+    async with loopback(SLEEP) as base_url, AsyncExitStack() as stack:
+        bare = await _bare(stack, base_url, count, has_aiohttp=has_aiohttp)
+        yield Case(
+            f"(e) N = {count:,} agents that ask a server 50 ms away",
+            "ms",
+            [*bare, *await _ours(setting, stack, base_url, count)],
+            base=_BARE if has_aiohttp else _ON_HTTPX,
+            absent={} if has_aiohttp else dict.fromkeys(("aiohttp alone", _BARE), _NO_AIOHTTP),
+            rounds=setting.of(1, 4),
+        )
 
 
-async def _variants(
-    setting: Setting, stack: AsyncExitStack, base_url: str, count: int, *, has_aiohttp: bool
-) -> list[Variant]:
+async def _bare(stack: AsyncExitStack, base_url: str, count: int, *, has_aiohttp: bool) -> list[Variant]:
     from httpx2 import Limits
     from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
 
-    async def client(make: Any) -> AsyncOpenAI:
+    async def variant(name: str, make: Any) -> Variant:
         http = make(limits=Limits(max_connections=count, max_keepalive_connections=count))
-        return await stack.enter_async_context(AsyncOpenAI(base_url=base_url, http_client=http, **_KNOWN))
+        client = AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=60.0, http_client=http)
+        call = partial(_create, await stack.enter_async_context(client), asyncio.Semaphore(count))
+        return Variant(name, partial(_all_at_once, count, call))
 
+    on_httpx = await variant(_ON_HTTPX, DefaultAsyncHttpxClient)
+    if not has_aiohttp:
+        return [on_httpx]
+    session = await stack.enter_async_context(_session(count))
+    alone = Variant("aiohttp alone", partial(_all_at_once, count, partial(_post, session, base_url)))
+    return [alone, on_httpx, await variant(_BARE, DefaultAioHttpClient)]
+
+
+async def _ours(setting: Setting, stack: AsyncExitStack, base_url: str, count: int) -> list[Variant]:
     async def engine(model: Any) -> Engine:
         agents = [asking(model, listener) for listener in range(count)]
         return await stack.enter_async_context(engine_on("memory", setting.folder, agents))
 
-    async def modelled(**options: Any) -> Engine:
-        model = Model("loopback", base_url=base_url, api_key="none", concurrency=count, **options)
-        return await engine(await stack.enter_async_context(model))
-
-    variants = [
-        Variant("bare client", partial(_all_at_once, count, partial(_create, await client(DefaultAsyncHttpxClient)))),
-        Variant("converge", partial(_converge, await modelled(), count)),
+    model = await stack.enter_async_context(Model("loopback", base_url=base_url, api_key="none", concurrency=count))
+    return [
+        Variant("Model alone", partial(_all_at_once, count, partial(_ask, model))),
+        Variant("converge", partial(_converge, await engine(model), count)),
         Variant("converge, asking nothing", partial(_converge, await engine(Nobody()), count)),
     ]
-    if has_aiohttp:
-        wire = await client(DefaultAioHttpClient)
-        session = await stack.enter_async_context(_session(count))
-        variants += [
-            Variant("aiohttp", partial(_all_at_once, count, partial(_post, session, base_url))),
-            Variant("bare client, aiohttp transport", partial(_all_at_once, count, partial(_create, wire))),
-            Variant("converge, aiohttp transport", partial(_converge, await modelled(client=wire), count)),
-        ]
-    return variants
 
 
 class Said(Fact):
@@ -113,10 +117,16 @@ class Nobody:
 _FORMAT = AnswerForm([Said])
 
 
-async def _create(client: Any) -> None:
+async def _create(client: Any, places: asyncio.Semaphore) -> None:
     asked: Any = {"messages": _MESSAGES, "max_tokens": 1024, "response_format": _FORMAT.response_format}
-    completion = await client.chat.completions.create(model="loopback", **asked)
+    async with places:
+        completion = await client.chat.completions.create(model="loopback", **asked)
     assert completion.choices[0].finish_reason == "stop"
+
+
+async def _ask(model: Model) -> None:
+    answer = await model.ask(_MESSAGES, schema=_FORMAT.schema)
+    assert answer.finish_reason == "stop"
 
 
 def _session(count: int) -> Any:

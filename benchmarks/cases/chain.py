@@ -2,41 +2,46 @@
 
 __all__ = ["cases"]
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from benchmarks import floors
-from benchmarks.case import Case, Setting, Variant
-from benchmarks.crowd import walker
+from benchmarks.case import Case, Plan, Setting, Variant
+from benchmarks.crowd import walker, walking
 from benchmarks.floors import Echo
 from benchmarks.jobs import STORES, engine_on, timed
+from benchmarks.peer import variants
 from converge import Engine
 
-_AND_COMMITTED = {
-    "memory": "",
-    "process": ", each committed by sqlite3 (NORMAL)",
-    "power": ", each committed by sqlite3 (FULL)",
-}
+_COMMITTED = {"memory": "", "process": ", sqlite3 (NORMAL)", "power": ", sqlite3 (FULL)"}
 _PEERS = {"memory": ("langgraph",), "process": ("langgraph",), "power": ("langgraph", "dbos")}
+_ALSO_ASYNCIO = {"memory": (), "process": ("langgraph",), "power": ("langgraph",)}  # slower than its synchronous way
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """In memory, and on SQLite at each level, beside peers in the same mode."""
-    cycles = setting.of(200, 1_000)
-    scale = 1e6 / cycles
     for store in STORES:
-        async with engine_on(store, setting.folder, [walker(cycles)]) as engine:
-            yield Case(
-                f"chain, {store}",
-                f"(a) chain of {cycles:,} cycles, {store}",
-                "µs a cycle",
-                [
-                    Variant("direct loop" + _AND_COMMITTED[store], partial(_direct, setting, store, cycles)),
-                    Variant("converge", partial(_converge, engine, cycles)),
-                    *await setting.peers.variants(_PEERS[store], f"chain, {store}", cycles, scale),
-                ],
-                base="converge",
-            )
+        yield Plan(f"chain, {store}", partial(_on, setting, store), _PEERS[store])
+
+
+@asynccontextmanager
+async def _on(setting: Setting, store: str) -> AsyncIterator[Case]:
+    cycles, task = setting.of(200, 1_000), f"chain, {store}"
+    scale = 1e6 / cycles
+    async with engine_on(store, setting.folder, [walker(cycles)]) as engine:
+        yield Case(
+            f"(a) chain of {cycles:,} cycles, {store}",
+            "µs a cycle",
+            [
+                Variant("direct loop" + _COMMITTED[store], partial(_direct, setting, store, cycles)),
+                Variant("converge", partial(_converge, engine, cycles)),
+                *variants(setting.peers, _PEERS[store], task, cycles, scale),
+                *variants(setting.peers, _ALSO_ASYNCIO[store], f"{task}, asyncio", cycles, scale, ", asyncio"),
+            ],
+            base="converge",
+            rounds=setting.rounds if store == "memory" else setting.of(1, 3),
+        )
 
 
 async def _converge(engine: Engine, cycles: int) -> float:
@@ -44,7 +49,8 @@ async def _converge(engine: Engine, cycles: int) -> float:
 
 
 async def _direct(setting: Setting, store: str, cycles: int) -> float:
-    seconds = await floors.direct_loop(cycles)
+    """With a transaction for each cycle, where a cycle is committed."""
+    seconds = await floors.direct_chain(walking(cycles), Echo(0, 0), cycles)
     if store != "memory":
         seconds += floors.commits(setting.folder, store, cycles, 1)
     return seconds / cycles * 1e6

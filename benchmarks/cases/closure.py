@@ -3,14 +3,18 @@
 __all__ = ["cases"]
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from itertools import count as numbers
 from time import perf_counter
 
-from benchmarks.case import Case, Setting, Variant
+from benchmarks.case import Case, Plan, Setting, Variant
 from benchmarks.graphs import chain, random_graph, semi_naive
 from benchmarks.jobs import engine_on, run
+from benchmarks.peer import variants
 from converge import Agent, Assertion, Engine, Fact, View, agent
 
+_PEERS = ("clips",)
 Edges = list[tuple[int, int]]
 
 
@@ -24,32 +28,33 @@ class Path(Fact, key="b", policy="many"):
     b: int
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """Chains and a random graph, beside sets and CLIPS; then one edge more."""
     for length in setting.of((100,), (100, 500)):
-        yield await _beside_peers(setting, f"chain of {length}", "closure, chain", length, chain(length))
+        known = (f"chain of {length}", "closure, chain", length)
+        yield Plan(f"closure, chain of {length}", partial(_beside_peers, setting, *known, chain(length)), _PEERS)
     if not setting.quick:
-        yield await _beside_peers(
-            setting, "random graph of 1,000 nodes, 1,500 edges", "closure, random", 1_000, random_graph(1_000)
-        )
-    yield await _one_more_edge(setting, setting.of(100, 500))
+        known = ("random graph of 1,000 nodes, 1,500 edges", "closure, random", 1_000)
+        yield Plan("closure, random graph", partial(_beside_peers, setting, *known, random_graph(1_000)), _PEERS)
+    yield Plan("closure, one more edge", partial(_one_more_edge, setting))
 
 
-async def _beside_peers(setting: Setting, title: str, task: str, size: int, edges: Edges) -> Case:
+@asynccontextmanager
+async def _beside_peers(setting: Setting, title: str, task: str, size: int, edges: Edges) -> AsyncIterator[Case]:
     pairs = len(semi_naive(edges))
     ours = {
         "converge, 1 agent, reads by key": [joining("all")],
-        "converge, 1 agent, an index of its own": [indexing],
+        "converge, 1 agent, its own index": [indexing],
         "converge, 8 agents": [joining(f"part-{part}", part, 8) for part in range(8)],
     }
-    return Case(
-        f"closure, {title}",
+    yield Case(
         f"(d) closure of a {title}: {pairs:,} paths",
         "µs a path",
         [
             Variant("semi-naive sets", partial(_sets, edges, pairs)),
             *(Variant(name, partial(_converge, setting, agents, edges, pairs)) for name, agents in ours.items()),
-            *await setting.peers.variants(["clips"], task, size, 1e6 / pairs),
+            *variants(setting.peers, _PEERS, task, size, 1e6 / pairs),
+            *variants(setting.peers, _PEERS, f"{task}, read", size, 1e6 / pairs, ", read into Python"),
         ],
         base="semi-naive sets",
         warm=setting.quick,
@@ -105,29 +110,31 @@ async def _converge(setting: Setting, agents: list[Agent], edges: Edges, pairs: 
     return seconds / pairs * 1e6
 
 
-async def _one_more_edge(setting: Setting, length: int) -> Case:
-    """What a late edge costs for each path that follows from it, and what each path cost that was there before."""
-    agents, edges = [joining("all")], chain(length)
-    pairs = len(semi_naive(edges))
-    return Case(
-        f"closure, one more edge after {length}",
-        f"(d) one more edge, after a chain of {length}: {length + 1} paths follow",
-        "µs a path",
-        [
-            Variant("from nothing", partial(_converge, setting, agents, edges, pairs)),
-            Variant("one more edge", partial(_late_edge, setting, agents, length)),
-        ],
-        base="from nothing",
-        warm=False,
-        rounds=setting.of(2, 3),
-    )
+@asynccontextmanager
+async def _one_more_edge(setting: Setting) -> AsyncIterator[Case]:
+    """What a late edge costs for each path that follows, where there are so many paths and four times as many."""
+    agents, few, many = [joining("all")], *setting.of((50, 100), (250, 500))
+    async with AsyncExitStack() as stack:
+        late_ones = []
+        for length in (few, many):
+            engine = await stack.enter_async_context(engine_on("memory", setting.folder, agents))
+            await run(engine, [Edge(a, b) for a, b in chain(length)], job_id="closure")
+            late_ones.append(Variant(f"one more, after {length}", partial(_late_edge, engine, numbers(length))))
+        edges = chain(few)
+        whole = partial(_converge, setting, agents, edges, len(semi_naive(edges)))
+        yield Case(
+            f"(d) one more edge, after a chain of {few} and one of {many}",
+            "µs a path",
+            [Variant(f"from nothing, {few}", whole), *late_ones],
+            base=f"from nothing, {few}",
+            rounds=setting.of(2, 3),
+        )
 
 
-async def _late_edge(setting: Setting, agents: list[Agent], length: int) -> float:
-    async with engine_on("memory", setting.folder, agents) as engine:
-        await run(engine, [Edge(a, b) for a, b in chain(length)], job_id="closure")
-        seconds = await late(engine, "closure", Edge(length, length + 1))
-    return seconds / (length + 1) * 1e6
+async def _late_edge(engine: Engine, nodes: Iterator[int]) -> float:
+    """At the end of the chain, which is one longer each time: to the new node there is a path from every other."""
+    last = next(nodes)
+    return await late(engine, "closure", Edge(last, last + 1)) / (last + 1) * 1e6
 
 
 async def late(engine: Engine, job_id: str, fact: Fact) -> float:

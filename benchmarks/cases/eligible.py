@@ -2,10 +2,11 @@
 
 __all__ = ["cases"]
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 
-from benchmarks.case import Case, Setting, Variant
+from benchmarks.case import Case, Plan, Setting, Variant
 from benchmarks.crowd import bystanders, walker
 from benchmarks.floors import Echo
 from benchmarks.jobs import engine_on, run
@@ -13,15 +14,19 @@ from converge import Engine
 from converge.trace import RoundMerged
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """Beside the same chain with nobody else around."""
+    yield Plan("eligible", partial(_one_of_many, setting))
+
+
+@asynccontextmanager
+async def _one_of_many(setting: Setting) -> AsyncIterator[Case]:
     cycles = setting.of(200, 1_000)
     async with (
         engine_on("memory", setting.folder, [walker(cycles)]) as alone,
         engine_on("memory", setting.folder, [walker(cycles), *bystanders(10_000)]) as crowded,
     ):
         yield Case(
-            "eligible",
             "(b) a cycle that concerns one agent",
             "µs a cycle",
             [

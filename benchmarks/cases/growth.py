@@ -2,7 +2,8 @@
 
 __all__ = ["cases"]
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -10,26 +11,35 @@ from statistics import median
 from time import perf_counter
 from uuid import uuid4
 
-from benchmarks.case import Case, Figures, Setting, Variant
+from benchmarks.case import Case, Figures, Plan, Setting, Variant
 from converge import Engine, Outcome
 from converge.fact import identified
 from converge.stores import SQLiteStore
 from converge.trace import RoundMerged
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """The jobs of tests/test_growth.py, timed."""
+    yield Plan("growth", partial(_growing, setting))
+    yield Plan("large", partial(_one_large, setting))
+
+
+@asynccontextmanager
+async def _growing(setting: Setting) -> AsyncIterator[Case]:
     sizes = setting.of((500, 2_000), (1_000, 4_000, 16_000))
     yield Case(
-        "growth",
         "(c) a fact of 1 kB a cycle, SQLite at level process",
         "ms a cycle",
         [Variant(f"{cycles:,} cycles", partial(_grow, setting.folder, cycles)) for cycles in sizes],
         base=f"{sizes[0]:,} cycles",
-        rounds=setting.of(1, 3),
+        rounds=setting.of(1, 2),
         warm=False,
     )
-    yield Case("large", "(c) a fact of 1 MB", "ms", [Variant("run and resumed", partial(_large, setting.folder))])
+
+
+@asynccontextmanager
+async def _one_large(setting: Setting) -> AsyncIterator[Case]:
+    yield Case("(c) a fact of 1 MB", "ms", [Variant("run and resumed", partial(_large, setting.folder))])
 
 
 async def _grow(folder: Path, cycles: int) -> Figures:

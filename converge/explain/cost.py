@@ -221,8 +221,8 @@ def _parted(
 
 def _ledger(captures: Captures) -> Cost:
     lines = list(captures.ledger)
-    spent = captures.ledger.spent
-    return Cost(len(lines), len(lines), spent["tokens"], spent["money"])
+    _, tokens, money = captures.ledger.spent
+    return Cost(len(lines), len(lines), tokens, money)
 
 
 def _beyond(one: Cost, other: Cost) -> Cost:

@@ -4,6 +4,7 @@ __all__ = ["MemoryStore"]
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pydantic_core import from_json
@@ -161,8 +162,8 @@ class MemoryStore:
     def _make_room(self) -> None:
         surplus = len(self._jobs) + 1 - self.keep
         if surplus > 0:
-            stopped = [job_id for job_id, job in self._jobs.items() if job.last.stop]
-            for job_id in stopped[:surplus]:
+            stopped = (job_id for job_id, job in self._jobs.items() if job.last.stop)
+            for job_id in list(islice(stopped, surplus)):
                 del self._jobs[job_id]
                 self._leases.pop(job_id, None)
 
