@@ -5,12 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from converge.agent import Agent, Live, Retry, agent
 from converge.engine import Engine, run
-from converge.explain.absence import Absence
-from converge.explain.cost import Cost
-from converge.explain.course import Course
-from converge.explain.explained import Explained
-from converge.explain.explanation import Explanation
-from converge.explain.parting import Parting
 from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Suggestion, Violation, id_of, kind_of
 from converge.gate import corroborated_by, human, judged_by, min_confidence
 from converge.intent import Allowance, Budget, RootIntent, Spend
@@ -29,19 +23,14 @@ if TYPE_CHECKING:
     from converge.plan import Plan
 
 __all__ = [
-    "Absence",
     "Agent",
     "Allowance",
     "Assertion",
     "Budget",
     "Certificate",
     "Conflict",
-    "Cost",
-    "Course",
     "Decision",
     "Engine",
-    "Explained",
-    "Explanation",
     "Fact",
     "Failure",
     "Invalidation",
@@ -51,7 +40,6 @@ __all__ = [
     "Live",
     "Opinion",
     "Outcome",
-    "Parting",
     "Plan",
     "Proof",
     "Proposal",

@@ -14,11 +14,9 @@ import anyio
 from converge.agent import Agent, as_agent
 from converge.archive.copying import copy_job
 from converge.archive.deciding import decision_on, post
-from converge.archive.explaining import explained
 from converge.beginning import Beginning, Begun, Limits
 from converge.clock import SystemClock
 from converge.errors import EngineInvalid, ForeignPremise, LoopRunning
-from converge.explain.explained import Explained
 from converge.fact import Fact
 from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
@@ -36,6 +34,9 @@ if TYPE_CHECKING:  # what only those need who look into a job is loaded when the
     from converge.checking.performing import Bench
     from converge.checking.verify import Report
     from converge.plan import Plan
+
+if TYPE_CHECKING:
+    from converge.explain.explained import Explained
 
 Facts = Iterable[Fact] | Fact
 CapturesOfBefore = Literal["reuse", "fresh"]
@@ -102,11 +103,13 @@ class Engine:
 
         return Plan.of(self.wiring)
 
-    async def explained(self, job_id: str, cycle: int | None = None) -> Explained:
+    async def explained(self, job_id: str, cycle: int | None = None) -> "Explained":
         """Return a stored job that can be asked why, as an outcome can, also while somebody runs it.
 
         cycle: as it stood when that was complete. Raises JobUnknown, CycleUnknown or StoredFactInvalid.
         """
+        from converge.archive.explaining import explained
+
         async with self._running.opening:
             return await explained(self.store, job_id, cycle, self.wiring)
 

@@ -21,7 +21,6 @@ __all__ = [
 
 import dataclasses
 from collections.abc import Callable
-from html import escape
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform
 
@@ -114,6 +113,8 @@ class Fact(metaclass=FactMeta):
 
     def _repr_html_(self) -> str:
         """Return the fact as a notebook shows it: its kind, and its fields as rows."""
+        from html import escape
+
         rows = [(name, getattr(self, name)) for name in type(self).__dataclass_fields__]
         cells = (f"<tr><td>{escape(name)}</td><td>{escape(repr(value))}</td></tr>" for name, value in rows)
         return f"<table><caption>{escape(kind_of(self).label)}</caption>{''.join(cells)}</table>"

@@ -16,7 +16,6 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from converge.actor import MergeActor, Message
 from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
-from converge.explain.explained import Explained
 from converge.intent import RootIntent, Spend
 from converge.machine import Machine
 from converge.outcome import Outcome
@@ -272,7 +271,8 @@ class Job:
             context=machine.view(),
             trace=machine.trace,
             spend=machine.spending,
-            explained=Explained(_position(machine), machine.wiring.agents, machine.wiring.kinds),
+            position=_position(machine),
+            wiring=machine.wiring,
             missing=machine.missing(),
             cycles=machine.cycles,
             errors=dict(machine.errors),
