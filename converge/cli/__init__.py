@@ -26,6 +26,7 @@ from converge.cli.exit_codes import EXIT_CODES_HELP, ExitCode, code_of_error
 from converge.cli.files import export, import_
 from converge.cli.give import give
 from converge.cli.history import history
+from converge.cli.inspect import inspect
 from converge.cli.jobs import jobs
 from converge.cli.plan import plan
 from converge.cli.prune import prune
@@ -52,6 +53,7 @@ app.command()(why)
 app.command("why-not")(why_not)
 app.command()(diff)
 app.command()(cost)
+app.command()(inspect)
 app.command(epilog=EXIT_CODES_HELP)(verify)
 app.command(epilog=EXIT_CODES_HELP)(audit)
 app.command()(export)
