@@ -10,7 +10,7 @@ from converge.inspector.frame import page
 from converge.inspector.links import Links
 from converge.inspector.markup import Element, Node, tag
 from converge.inspector.reading import Reading
-from converge.inspector.tree import tree
+from converge.inspector.tree import branches, tree
 from converge.inspector.words import badge, clipped_fact, counted, fields, section
 
 
@@ -23,9 +23,13 @@ def fact_page(links: Links, reading: Reading, fact: Fact) -> str:
     if proof is not None:
         parts += [_why(links, reading, proof), _calls(proof)]
     else:
-        parts.append(section("Why does it not hold?", tree(explained.why_not(fact).outline(), to=to), name="why-not"))
-    parts.append(section("What became of it", tree(explained.history(fact).outline(), to=to), name="history"))
-    parts.append(section("Cost", tree(explained.price(fact).outline(), to=to), name="cost"))
+        parts.append(
+            section("Why does it not hold?", branches(explained.why_not(fact).outline(), to=to), name="why-not")
+        )
+    parts.append(section("What became of it", branches(explained.history(fact).outline(), to=to), name="history"))
+    price = explained.price(fact)
+    total = tag("p", tag("span", str(price.total), class_="money"), ", all that it rests on included", class_="total")
+    parts.append(section("Cost", total, branches(price.outline(), to=to), name="cost"))
     heading = tag("h1", tag("b", kind_of(fact).label, class_="kind"), " ", badge(label))
     whole = tag("div", fields(content_of(fact)), class_="whole")
     name = tag("p", tag("code", id_of(fact)), class_="dim")
@@ -35,7 +39,7 @@ def fact_page(links: Links, reading: Reading, fact: Fact) -> str:
 
 
 def _why(links: Links, reading: Reading, proof: Explanation) -> Element:
-    note = "the smallest proof" if proof.agent is not None else "it was given from outside"
+    note = f"stated by {proof.agent} in round {proof.round}; this is the smallest proof"
     address = links.fact(reading.job_id, id_of(proof.fact), "graph")
     drawing = tag(
         "div",
@@ -55,8 +59,10 @@ def _why(links: Links, reading: Reading, proof: Explanation) -> Element:
         class_="graph",
         data_graph=address,
     )
-    steps = tree(proof.outline(), to=(links, reading.job_id))
-    return section("Why does it hold?", steps, drawing if proof.because else None, name="why", note=note)
+    steps = branches(proof.outline(), to=(links, reading.job_id))
+    if not proof.because:
+        return section("Why does it hold?", tag("p", "It was given from outside."), steps, name="why")
+    return section("Why does it hold?", drawing, tag("h3", "The same as a tree"), steps, name="why", note=note)
 
 
 def _calls(proof: Explanation) -> Node:

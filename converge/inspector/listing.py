@@ -51,7 +51,7 @@ class Listing(NamedTuple):
     async def read(cls, readings: Readings, asked: Search, spends: dict[tuple[str, float], Spend | None]) -> "Listing":
         """Look jobs up; of those on the page, what they spent stands in their last row. `spends` is kept between."""
         every = await readings.store.jobs()
-        fitting = [(job, _state(job, readings)) for job in every if asked.fits(job)]
+        fitting = [(job, _state(job, readings)) for job in (filter(asked.fits, every) if asked.words else every)]
         counts = Counter(state for _, state in fitting)
         found = [one for one in fitting if asked.state in ("", one[1])]
         shown = found[(asked.place - 1) * PER_PAGE : asked.place * PER_PAGE]

@@ -16,8 +16,9 @@ from converge.effect import Given
 from converge.fact import kind_of
 from converge.inspector.reading import Reading
 from converge.snapshot import Watermark
+from converge.stop import StopReason
 from converge.support import OUTSIDE
-from converge.trace import Activated, ActivationFailed
+from converge.trace import Activated, ActivationFailed, JobStopped
 from converge.view import UNRESTRICTED, View
 
 State = Literal["at work", "waiting", "failed", "had more to read", "idle", "not run"]
@@ -104,13 +105,19 @@ def _state(
         return "failed"
     if name in awaited:
         return "waiting"
-    if due and not reading.running:
+    if due and not reading.running and not _is_at_rest(reading):
         return "had more to read"
-    if due:
-        return "waiting" if above else "at work"
     if reading.running and above:
         return "waiting"
+    if reading.running and due:
+        return "at work"
     return "idle" if runs else "not run"
+
+
+def _is_at_rest(reading: Reading) -> bool:
+    """Whether the job stopped with nothing unread; what looks so then is what an agent does not read after all."""
+    last = reading.job.trace[-1] if reading.job.trace else None
+    return isinstance(last, JobStopped) and last.reason not in (StopReason.BUDGET, StopReason.CANCELLED)
 
 
 def _declared(reading: Reading) -> dict[str, _Hands]:

@@ -55,7 +55,11 @@ async def events(
 
 def _position(last_id: str) -> tuple[int, int]:
     row, _, place = last_id.partition(".")
-    return (int(row), int(place)) if row.isdecimal() and place.isdecimal() else (0, 0)
+    is_one = row.isdecimal() and place.isdecimal() and len(last_id) < _LONGEST
+    return (int(row), int(place)) if is_one else (0, 0)
+
+
+_LONGEST = 18  # characters of an id: no number in it is more than a store can take
 
 
 def _told(row: StoredRow) -> list[dict[str, Any]]:

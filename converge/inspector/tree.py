@@ -1,17 +1,27 @@
 """An answer's outline as a tree that folds; without a script, and without a style of its own."""
 
-__all__ = ["tree"]
+__all__ = ["branches", "tree"]
 
-from converge.explain.outline import Line, Outline, unfolded
+from converge.explain.outline import Line, Outline, clipped, unfolded
 from converge.inspector.links import Links
 from converge.inspector.markup import Element, Node, tag
 
-_OPEN = 2  # levels that are unfolded at first
+_OPEN = 1  # levels that are unfolded at first
+_LONG = 300  # characters of a line; what it is about is shown whole on a page of its own
 
 
 def tree(outline: Outline, most: int = 400, to: tuple[Links, str] | None = None) -> Element:
     """Return a tree of at most so many lines; `to`: the job to whose facts its lines lead."""
     return tag("div", _folded(unfolded(outline, most), to), class_="tree")
+
+
+def branches(outline: Outline, most: int = 400, to: tuple[Links, str] | None = None) -> Element:
+    """Return what stands under an outline's line, where the page says that line already."""
+    root = unfolded(outline, most)
+    below: list[Node] = [_folded(part, to) for part in root.parts()]
+    if root.hidden:
+        below.append(tag("div", f"{root.hidden:,} more", class_="leaf dim"))
+    return tag("div", *_said(root), *below, class_="tree")
 
 
 def _folded(root: Outline, to: tuple[Links, str] | None) -> Node:
@@ -58,4 +68,12 @@ def _said(outline: Outline) -> list[Node]:
 
 
 def _spans(line: Line) -> list[Node]:
-    return [tag("span", span.text, class_=span.role) if span.role else span.text for span in line]
+    made: list[Node] = []
+    room = _LONG
+    for span in line:
+        if room <= 0:
+            break
+        text = clipped(span.text, room)
+        made.append(tag("span", text, class_=span.role) if span.role else text)
+        room -= len(text)
+    return made

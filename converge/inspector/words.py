@@ -20,7 +20,7 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 def number(value: float) -> str:
     """Return a figure, grouped by thousands; a broken one with four digits."""
-    return f"{value:,}" if isinstance(value, int) or float(value).is_integer() else f"{value:,.4g}"
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.4g}"
 
 
 def counted(count: float, unit: str) -> str:

@@ -176,7 +176,7 @@ class Graph {
   show(focus) {
     const [found, edges] = this.visible();
     const plan = new dagre.graphlib.Graph();
-    plan.setGraph({ rankdir: "TB", nodesep: 18, ranksep: 38, marginx: 6, marginy: 6 });
+    plan.setGraph({ rankdir: "LR", nodesep: 14, ranksep: 46, marginx: 6, marginy: 6 });
     plan.setDefaultEdgeLabel(() => ({}));
     for (const id of found.keys()) plan.setNode(id, { width: WIDE, height: TALL });
     for (const [one, other] of edges) plan.setEdge(one, other);
@@ -193,7 +193,9 @@ class Graph {
     this.canvas.replaceChildren(svg);
     if (focus) this.canvas.querySelector(`[data-id="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true });
     const at = plan.node(focus ?? this.root);
-    if (!focus && at) this.canvas.scrollLeft = at.x - this.canvas.clientWidth / 2;
+    const seen = this.canvas.scrollTop < at.y - TALL && at.y + TALL < this.canvas.scrollTop + this.canvas.clientHeight;
+    if (!seen) this.canvas.scrollTop = at.y - this.canvas.clientHeight / 2;
+    if (focus && at.x + 1.6 * WIDE > this.canvas.scrollLeft + this.canvas.clientWidth) this.canvas.scrollLeft = at.x - WIDE;
   }
 
   box(node, { x, y }) {
@@ -208,7 +210,7 @@ class Graph {
       { class: classes.filter(Boolean).join(" "), transform: `translate(${x - WIDE / 2} ${y - TALL / 2})`, tabindex: 0, role: "treeitem", "aria-label": label, "data-id": node.id, ...(folds ? { "aria-expanded": isOpen } : {}) },
       draw("rect", { width: WIDE, height: TALL, rx: 8 }),
       draw("text", { x: 10, y: 18, class: "head" }, clip(node.kind, 30)),
-      draw("text", { x: 10, y: 34 }, clip(node.text ?? "", 34)),
+      draw("text", { x: 10, y: 34 }, clip(node.text ?? "", 30)),
       draw("text", { x: 10, y: 50, class: "foot" }, clip(by, 28) + hint + (node.calls?.length ? "  · asked a model" : "")),
     );
     const act = () => {
