@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from html import unescape
 from typing import Any
 
-import httpx
+import httpx2
 
 from converge import Engine, Fact, View, agent, human
 from converge.inspector import inspector
@@ -65,12 +65,12 @@ def counting(store: Store) -> Engine:
 
 
 @asynccontextmanager
-async def client(store: Store, host: str = "localhost", **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def client(store: Store, host: str = "localhost", **options: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """Serve an inspector and ask it, as a browser on this machine does."""
     caller = options.pop("caller", ("127.0.0.1", 1))
     app = inspector(store, every=0, **options)
-    transport = httpx.ASGITransport(app, client=caller)
-    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as asking:
+    transport = httpx2.ASGITransport(app, client=caller)
+    async with httpx2.AsyncClient(transport=transport, base_url=f"http://{host}") as asking:
         yield asking
 
 

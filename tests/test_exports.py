@@ -52,6 +52,7 @@ FACES = {
         "same_as",
     ],
     "converge.agents": ["Answer", "LLMAgent", "Model", "Price"],
+    "converge.inspector": ["inspector"],
     "converge.stores": ["MemoryStore", "SQLiteStore"],
     "converge.testing": [
         "STORE_CHECKS",

@@ -169,9 +169,9 @@ async def test_it_can_be_mounted_in_a_service_that_runs_the_jobs(tmp_path):
     service.mount("/converge", inspector(store))
     async with counting(store) as engine:
         job = (await engine.run("count to five", [Step(1)])).job_id
-        import httpx
+        import httpx2
 
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://localhost") as asking:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(service), base_url="http://localhost") as asking:
             page = await asking.get("/converge/")
             shown = await asking.get(f"/converge/jobs/{job}")
         assert f'href="/converge/jobs/{job}"' in page.text

@@ -125,9 +125,9 @@ async def test_a_job_is_followed_live_and_a_reload_in_the_middle_loses_nothing(s
             await job.events().__anext__()
             await page.goto(f"{shown.address}/jobs/{job.job_id}")
             await expect(page.locator("#state .badge")).to_have_text("running", timeout=SECONDS)
-            await expect(page.locator("#agents .badge.at_work")).to_have_count(1, timeout=SECONDS)
             gate.step(2)
             await until(page, "rounds", "2")
+            await expect(page.locator("#agents .badge.at_work")).to_have_count(1, timeout=SECONDS)
             await page.reload()
             await until(page, "rounds", "2")
             gate.step(10)
@@ -197,15 +197,15 @@ async def test_a_proof_is_unfolded_box_by_box_with_the_keyboard(store):
         job = (await engine.run("count", [Step(1)])).job_id
     async with browsing(store) as shown:
         page = shown.page
-        await page.goto(f"{shown.address}/jobs/{job}/facts?kind=Step&q=%27n%27%3A+6")
-        await page.locator("ul.facts a.kind").click()
+        await page.goto(f"{shown.address}/jobs/{job}/facts?kind=Step")
+        await page.locator("ul.facts a.kind").last.click()
         await expect(page.locator(".canvas .node")).to_have_count(2)
         for boxes in (3, 4, 5, 6):
             await page.locator(".canvas .node[aria-expanded=false]").focus()
             await page.keyboard.press("Enter")
             await expect(page.locator(".canvas .node")).to_have_count(boxes)
         await expect(page.locator(".canvas .node.given")).to_have_count(1)
-        await expect(page.locator(".chosen")).to_contain_text("Open this fact")
+        await expect(page.locator(".told")).to_contain_text("Open this fact")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -258,9 +258,10 @@ async def test_a_fact_with_a_script_and_one_of_100_kb_do_no_harm(store):
             assert "harmed" not in await page.title() or "<script>" in await page.title()
             assert await page.locator("main img, main script, main b:text-is('bold')").count() == 0
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        for node in await page.locator(".canvas .node").all():
-            await node.click()
-        assert await page.locator("main img").count() == 0
+            if await page.locator(".canvas").count():
+                await page.locator(".canvas .node").last.click()
+                await expect(page.locator(".told")).to_contain_text("Open this fact")
+                assert await page.locator("main img").count() == 0
 
 
 async def ask_in_three_clicks(page: Page, job: str, *clicks: Callable[[], Awaitable[None]]) -> str:
@@ -297,7 +298,8 @@ async def test_every_control_has_a_name_and_can_be_reached_with_the_keyboard(sto
         for address in (shown.address, f"{shown.address}/jobs/{job}", f"{shown.address}/compare"):
             await page.goto(address)
             nameless = await page.evaluate(
-                """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, textarea, summary")]
+                """() => [...document.querySelectorAll("a, button, input, select, textarea, summary")]
+                .filter(one => one.type !== "hidden")
                 .filter(one => !(one.textContent.trim() || one.labels?.length || one.getAttribute("aria-label")))
                 .map(one => one.outerHTML)"""
             )

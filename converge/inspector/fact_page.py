@@ -27,15 +27,21 @@ def fact_page(links: Links, reading: Reading, fact: Fact) -> str:
             section("Why does it not hold?", branches(explained.why_not(fact).outline(), to=to), name="why-not")
         )
     parts.append(section("What became of it", branches(explained.history(fact).outline(), to=to), name="history"))
-    price = explained.price(fact)
-    total = tag("p", tag("span", str(price.total), class_="money"), ", all that it rests on included", class_="total")
-    parts.append(section("Cost", total, branches(price.outline(), to=to), name="cost"))
+    parts.append(_cost(links, reading, fact))
     heading = tag("h1", tag("b", kind_of(fact).label, class_="kind"), " ", badge(label))
     whole = tag("div", fields(content_of(fact)), class_="whole")
     name = tag("p", tag("code", id_of(fact)), class_="dim")
     title = f"{kind_of(fact).label} {clipped_fact(fact)}"[:120]
     trail = ((reading.job_id, links.job(reading.job_id)),)
     return page(links, title, heading, name, whole, *parts, trail=trail)
+
+
+def _cost(links: Links, reading: Reading, fact: Fact) -> Element:
+    if not reading.explained.costs.spent.calls:  # to look for calls in a proof of very many steps takes long
+        return section("Cost", tag("p", "Nothing was asked in this job."), name="cost")
+    price = reading.explained.price(fact)
+    total = tag("p", tag("span", str(price.total), class_="money"), ", all that it rests on included", class_="total")
+    return section("Cost", total, branches(price.outline(), to=(links, reading.job_id)), name="cost")
 
 
 def _why(links: Links, reading: Reading, proof: Explanation) -> Element:
@@ -53,7 +59,7 @@ def _why(links: Links, reading: Reading, proof: Explanation) -> Element:
         tag(
             "aside",
             tag("p", "Choose a box to see what it says, and what a model was asked and answered for it.", class_="dim"),
-            class_="chosen",
+            class_="told",
             aria_live="polite",
         ),
         class_="graph",

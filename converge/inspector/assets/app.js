@@ -137,7 +137,7 @@ const clip = (text, length) => (text.length > length ? `${text.slice(0, length -
 class Graph {
   constructor(home, data) {
     this.canvas = home.querySelector(".canvas");
-    this.aside = home.querySelector("aside");
+    this.aside = home.querySelector(".told");
     this.nodes = new Map(data.nodes.map((node) => [node.id, node]));
     this.root = data.root;
     this.open = new Set([data.root]);
