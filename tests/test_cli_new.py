@@ -88,7 +88,9 @@ def test_a_shell_is_offered_the_jobs_of_the_store_and_the_commands(cli: Cli, tmp
     assert offered("converge why-", 1) == ["why-not"]
     assert offered("converge why first --me", 3) == ["--mermaid"]
     assert offered("converge why first --store sqlite:///none.db f", 5) == []
-    shown = python(folder, "-m", "converge.cli", "--show-completion", "bash")
+    # Else it would be the shell that these tests were started from.
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    shown = python(folder, "-m", "converge.cli", "--show-completion", "bash", **named)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "_CONVERGE_COMPLETE" in shown.stdout
 

@@ -63,6 +63,7 @@ FACES = {
         "JobCost",
         "Parting",
     ],
+    "converge.inspector": ["inspector"],
     "converge.stores": ["MemoryStore", "SQLiteStore"],
     "converge.testing": [
         "STORE_CHECKS",

@@ -27,6 +27,7 @@ from converge.cli.exit_codes import EXIT_CODES_HELP, ExitCode, code_of_error
 from converge.cli.files import export, import_
 from converge.cli.give import give
 from converge.cli.history import history
+from converge.cli.inspect import inspect
 from converge.cli.jobs import jobs
 from converge.cli.new import new
 from converge.cli.plan import plan
@@ -57,6 +58,7 @@ app.command(rich_help_panel=_ASK)(cost)
 app.command(rich_help_panel=_LOOK)(jobs)
 app.command(rich_help_panel=_LOOK)(show)
 app.command(rich_help_panel=_LOOK)(trace)
+app.command(rich_help_panel=_LOOK)(inspect)
 app.command(rich_help_panel=_KEEP)(export)
 app.command("import", rich_help_panel=_KEEP)(import_)
 app.command(rich_help_panel=_KEEP)(prune)

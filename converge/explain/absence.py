@@ -182,8 +182,9 @@ class _Search:
         return Absence(wanted, tuple(hindrances), known, self._instead(wanted), agents_known=job.agents is not None)
 
     def _check_kind(self, kind: str) -> None:
-        """Refuse a kind that neither the facts nor the declarations know: it is misspelt."""
-        known = {*self._context.kinds, *(self._job.kinds or ())}
+        """Refuse a kind that neither facts, proposals nor declarations know: it is misspelt."""
+        proposed = {label.removeprefix("Proposal.") for label in self._context.kinds}
+        known = {*self._context.kinds, *proposed, *(self._job.kinds or ())}
         if kind not in known:
             raise FactUnknown(kind, no_such_kind(kind, known, declared=self._job.kinds is not None))
 

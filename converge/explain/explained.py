@@ -31,6 +31,7 @@ from converge.lookup import ANY_KEY
 from converge.proof import Proving
 from converge.snapshot import Snapshot
 from converge.stored_kinds import BUILT_IN
+from converge.support import OUTSIDE
 from converge.trace import Activated, JobStopped
 from converge.view import UNRESTRICTED, View
 
@@ -136,7 +137,7 @@ class Explained:
             kinds = [kind for kind in context.kinds if kind not in besides and not _is_about_facts(kind)]
             facts = [fact for kind in kinds for fact in context.kinds[kind].between(-1, context.highest)]
             places = [context.position[id_of(fact)] for fact in facts]
-            found = [place for place in places if context.rounds[place] and context.is_live(place, context.highest)]
+            found = [place for place in places if self._is_stated(place) and context.is_live(place, context.highest)]
             if found:
                 found.sort(key=lambda place: (-context.rounds[place], id_of(context.facts[place])))
                 return tuple(context.facts[place] for place in found)
@@ -195,6 +196,11 @@ class Explained:
             for kind in kinds.union(labels[place] for place in cited) - {labels[support.fact]}:
                 heads.setdefault(kind, set()).add(labels[support.fact])
         return heads
+
+    def _is_stated(self, place: int) -> bool:
+        """Whether an agent states a fact; what was given is no conclusion, however late it came."""
+        context = self.context
+        return any(context.supports.sources[support.source] != OUTSIDE for support in context.supports_of(place))
 
     def _place(self, fact: Fact) -> int:
         place = self.context.position.get(id_of(fact))
