@@ -25,8 +25,8 @@ class Variant(NamedTuple):
 class Case(NamedTuple):
     """The same work done in several ways, which are measured in turn.
 
-    base: the variant that ratios are to; None for none. rounds: instead of the setting's. absent: who takes no part,
-    and why. warm: whether a first round is dropped.
+    base: the variant that ratios are to; None for none. rounds, patience: instead of the setting's. absent: who takes
+    no part, and why. warm: whether a first round is dropped.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Case(NamedTuple):
     variants: Sequence[Variant]
     base: str | None = None
     rounds: int | None = None
+    patience: float | None = None
     absent: Mapping[str, str] = {}
     warm: bool = True
 

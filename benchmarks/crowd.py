@@ -11,6 +11,8 @@ from converge import Agent, Assertion, Fact, View, agent
 
 _KINDS = 100  # for the bystanders: agents of equal declarations would be one group, which is cheaper
 
+Facts = list[Fact]  # once, for an annotation of each agent's function would be a part of what an idle agent takes
+
 
 def listening(number: int) -> Function:
     async def listen(view: View) -> AsyncIterator[Assertion]:
@@ -44,7 +46,7 @@ def bystanders(count: int) -> list[Agent]:
         kind = _kinds()[number % _KINDS]
 
         @agent(name=f"bystander-{number}", reads=kind, writes=kind)
-        def wait(view: View) -> list[Fact]:
+        def wait(view: View) -> Facts:
             return [kind(fact.n + 1) for fact in view.new(kind)]
 
         return wait

@@ -34,14 +34,14 @@ class Noise:
 
 async def measured(case: Case, setting: Setting, noise: Noise) -> Measured:
     """Return what each variant took in each round. Who fails is named with the reason, and the others go on."""
-    rounds = (case.rounds or setting.rounds) + case.warm
+    rounds, patience = (case.rounds or setting.rounds) + case.warm, case.patience or setting.patience
     samples: dict[str, list[Figures | None]] = {variant.name: [] for variant in case.variants}
     spent, failed = dict.fromkeys(samples, 0.0), dict[str, str]()
     for number in range(rounds):
         # Backwards every other time: nobody is always the one who runs after the same neighbour.
         for variant in case.variants if number % 2 == 0 else reversed(case.variants):
             # One round that counts is had by all: with one that is dropped it would be no comparison.
-            is_impatient = number > case.warm and spent[variant.name] > setting.patience
+            is_impatient = number > case.warm and spent[variant.name] > patience
             is_enough = is_impatient or variant.name in failed
             samples[variant.name].append(None if is_enough else await _one(case, variant, spent, failed))
         noise.calibrate()

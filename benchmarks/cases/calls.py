@@ -53,6 +53,7 @@ async def _of(setting: Setting, count: int) -> AsyncIterator[Case]:
             base=_BARE if has_aiohttp else _ON_HTTPX,
             absent={} if has_aiohttp else dict.fromkeys(("aiohttp alone", _BARE), _NO_AIOHTTP),
             rounds=setting.of(1, 4),
+            patience=setting.of(None, 20.0),  # a share of CPU is taken from it, which one round is too few for
         )
 
 
