@@ -176,3 +176,13 @@ def count(view):
 engine = Engine([count])
 intent = "count the signals"
 """
+
+
+def test_what_a_job_waits_for_is_named_with_the_command_that_lists_it(cli: Cli):
+    gated = TALLY.replace("writes=Tally", 'writes=Tally, gate=human("lead")').replace("agent\n", "agent, human\n", 1)
+    Path("waiting.py").write_text(gated, "utf-8")
+    ran = cli("run", "waiting:engine", "--facts", "signals.jsonl", "--job", "asks")
+    assert ran.code == 6
+    assert cli("why", "asks").err.splitlines()[-1] == "1 decision awaited: converge decide asks"
+    ran = cli("why-not", "asks", "Tally")
+    assert "waiting  count: it proposed it, and lead has not decided on request " in ran.out

@@ -370,7 +370,7 @@ async def test_a_proposal_that_waits_for_somebody_names_the_request():
     outcome = await proposed(0.2, human("lead"))
     (hindrance,) = outcome.why_not(Risk, name="late").hindrances
     assert (hindrance.sort, hindrance.agent) == ("waiting", "guess")
-    assert outcome.asked[0].id in hindrance.text
+    assert id_of(hindrance.facts[1]) == outcome.asked[0].id
 
 
 async def test_a_proposal_without_an_opinion_names_whose_it_waits_for():
@@ -391,6 +391,39 @@ async def test_a_proposal_without_an_opinion_names_whose_it_waits_for():
         "unjudged",
         "it proposed it, and its gate waits for the opinion of sceptic",
     )
+
+
+async def test_what_was_only_proposed_is_no_unknown_kind():
+    from converge.archive.explaining import explained
+
+    engine = Engine([proposing(human("lead"))])
+    outcome = await engine.run("go", [LATE])
+    (hindrance,) = (await explained(engine.store, outcome.job_id)).why_not("Risk", "late").hindrances
+    assert (hindrance.sort, hindrance.agent) == ("waiting", "guess")
+
+
+async def test_what_something_is_only_proposed_from_is_a_conclusion():
+    """Until it is believed: then that is the conclusion."""
+    engine = Engine([proposing(human("lead")), answer, signalling])
+    first = await engine.run("go", [Closed("a strike")])
+    assert first.explained.conclusions() == (Signal("a strike"),)
+    await engine.decide(first.job_id, first.asked[0].id, "approve", by="ada")
+    assert (await engine.resume(first.job_id)).explained.conclusions() == (Plan("against a strike", "a strike"),)
+
+
+@agent(reads=Closed, writes=Signal)
+def signalling(view):
+    for closed in view.new(Closed):
+        yield Signal(closed.reason).because(closed)
+
+
+def proposing(gate):
+    @agent(reads=Signal, writes=Risk, gate=gate)
+    def guess(view):
+        for signal in view.new(Signal):
+            yield Risk(signal.text, 1).because(signal)
+
+    return guess
 
 
 async def test_without_agents_only_those_that_wrote_such_facts_are_known():

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from converge import Outcome
-from converge.fact import Fact
+from converge.fact import Fact, id_of
 from converge_agents.teams import contract, incident, strategy
 from converge_agents.teams.incident import telemetry
 from converge_agents.teams.strategy.script import scripted
@@ -69,7 +69,7 @@ async def test_a_newcomer_learns_why_this_plan_why_not_that_one_what_it_cost_and
     assert "nobody has estimated its margin" in refused.text
     assert "on proposals that a gate refused" in str(outcome.cost())
     (waiting,) = outcome.why_not("Approval").hindrances
-    assert (waiting.sort, outcome.asked[0].id in waiting.text) == ("waiting", True)
+    assert (waiting.sort, id_of(waiting.facts[1])) == ("waiting", outcome.asked[0].id)
 
 
 async def test_the_jobs_part_where_the_regulation_comes():

@@ -66,6 +66,7 @@ def why(
         show_answer(answer, form, told, everything=everything, calls=calls)
         if form == "text":
             write_line(news(), (_summary(answer), "dim"))
+            _hint_at_decisions(explained)
     else:
         show_answer(explained.why_not(found), form, told, everything=everything)
 
@@ -87,6 +88,12 @@ def _summary(proof: Explanation) -> str:
     return f"{said} (--calls shows them)" if cost.calls else said
 
 
+def _hint_at_decisions(explained: Explained) -> None:
+    if explained.asked:
+        waits = f"{counted(len(explained.asked), 'decision')} awaited: converge decide {explained.job_id}"
+        write_line(news(), (waits, "dim"))
+
+
 _SHOWN = 20
 
 
@@ -101,18 +108,20 @@ def _list(explained: Explained, told: dict[str, Any], form: Form) -> None:
         return
     console = data()
     for fact in facts[:_SHOWN]:
-        name = id_of(fact).rpartition(":")[2][:8]
-        write_line(
-            console, (name, "dim"), "  ", (kind_of(fact).label, "bold"), f" {one_line(described(fact))}", cut=True
-        )
+        said = f" {one_line(described(fact))}"
+        write_line(console, (_short(fact), "dim"), "  ", (kind_of(fact).label, "bold"), said, cut=True)
     if not facts:
         write_line(console, "nothing was concluded in this job: `converge show` lists what it was given")
     elif len(facts) > _SHOWN:
         write_line(console, f"and {len(facts) - _SHOWN:,} more")
     if facts:
-        write_line(
-            news(), (f"name one: converge why {explained.job_id} {id_of(facts[0]).rpartition(':')[2][:8]}", "dim")
-        )
+        write_line(news(), (f"name one: converge why {explained.job_id} {_short(facts[0])}", "dim"))
+    _hint_at_decisions(explained)
+
+
+def _short(fact: Fact) -> str:
+    """Return the first digits of a fact's id, which name it in a command."""
+    return id_of(fact).rpartition(":")[2][:8]
 
 
 def why_not(

@@ -151,6 +151,7 @@ class Job(NamedTuple):
     kinds: dict[str, Kind] | None
 
 
+_DIGITS = 8  # that name a request
 _DEEP = 4  # kinds behind kinds that there was nothing of
 
 
@@ -182,8 +183,8 @@ class _Search:
         return Absence(wanted, tuple(hindrances), known, self._instead(wanted), agents_known=job.agents is not None)
 
     def _check_kind(self, kind: str) -> None:
-        """Refuse a kind that neither facts, proposals nor declarations know: it is misspelt."""
-        proposed = {label.removeprefix("Proposal.") for label in self._context.kinds}
+        """Refuse a kind that neither the facts nor the declarations know: it is misspelt."""
+        proposed = (label.removeprefix("Proposal.") for label in self._context.kinds)
         known = {*self._context.kinds, *proposed, *(self._job.kinds or ())}
         if kind not in known:
             raise FactUnknown(kind, no_such_kind(kind, known, declared=self._job.kinds is not None))
@@ -226,8 +227,9 @@ class _Search:
             return Hindrance("refused", by, text, (proposal,))
         if name in waiting:
             one = waiting[name]
-            text = f"it proposed it, and {one.role} has not decided: `converge decide` answers request {one.id}"
-            return Hindrance("waiting", by, text, (proposal,))
+            digits = one.id.rpartition(":")[2][:_DIGITS]
+            text = f"it proposed it, and {one.role} has not decided on request {digits}"
+            return Hindrance("waiting", by, text, (proposal, self._context.facts[self._context.position[one.id]]))
         return Hindrance("unjudged", by, f"it proposed it, and {self._not_judged(by, name)}", (proposal,))
 
     def _not_judged(self, by: str, proposal: str) -> str:

@@ -73,7 +73,7 @@ _FATES: Mapping[Fate, str] = {
     "dead": "on facts that fell",
     "disputed": "on facts in dispute",
     "refused": "on proposals that a gate refused",
-    "proposed": "on proposals nobody has judged",
+    "proposed": "on proposals that nobody has decided on",
     "nothing": "on answers that led to no fact",
 }
 

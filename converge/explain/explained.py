@@ -126,22 +126,19 @@ class Explained:
         return parting(self._known, other._known)
 
     def conclusions(self) -> tuple[Fact, ...]:
-        """Return what there is to ask about: live facts of kinds that agents state and nothing is concluded from.
+        """Return what there is to ask about: live facts of kinds that nothing is concluded from. Latest first.
 
-        Where every kind is used, those from which something is only proposed. Latest first.
+        What something is only proposed from is a conclusion as long as the proposal is not believed.
         """
         context, heads = self.context, self._heads
-        used = {kind for kind, by in heads.items() if by}
-        believed = {kind for kind, by in heads.items() if any(not _is_about_facts(one) for one in by)}
-        for besides in (used, believed):
-            kinds = [kind for kind in context.kinds if kind not in besides and not _is_about_facts(kind)]
-            facts = [fact for kind in kinds for fact in context.kinds[kind].between(-1, context.highest)]
-            places = [context.position[id_of(fact)] for fact in facts]
-            found = [place for place in places if self._is_stated(place) and context.is_live(place, context.highest)]
-            if found:
-                found.sort(key=lambda place: (-context.rounds[place], id_of(context.facts[place])))
-                return tuple(context.facts[place] for place in found)
-        return ()
+        believed = {kind for kind in context.kinds if self._has_live(kind)}
+        used = {kind for kind, by in heads.items() if any(_leads_to(one) in believed for one in by)}
+        kinds = [kind for kind in context.kinds if kind not in used and _leads_to(kind) == kind]
+        facts = (fact for kind in kinds for fact in context.kinds[kind].between(-1, context.highest))
+        places = (context.position[id_of(fact)] for fact in facts)
+        found = [place for place in places if context.rounds[place] and context.is_live(place, context.highest)]
+        found.sort(key=lambda place: (-context.rounds[place], id_of(context.facts[place])))
+        return tuple(context.facts[place] for place in found)
 
     def to_records(self, kind: type[Fact] | str | None = None) -> list[dict[str, Any]]:
         """Return every fact, or those of a kind, as plain dictionaries; see `records`."""
@@ -182,6 +179,10 @@ class Explained:
         reason = stop.reason if isinstance(stop, JobStopped) else None
         return Job(self.context, self.trace, self._job.watermarks, reason, self._agents, self._kinds)
 
+    def _has_live(self, kind: str) -> bool:
+        known = self.context.kinds[kind].between(-1, self.context.highest)
+        return len(known) > len(self.context.labelling.fallen(kind, self.context.highest))
+
     @cached_property
     def _heads(self) -> dict[str, set[str]]:
         """Return, by kind, the kinds that something of was concluded from it, other kinds only."""
@@ -215,6 +216,6 @@ class Explained:
         return Wanted(label, fields=fields) if key is ANY_KEY else Wanted(label, key, fields)
 
 
-def _is_about_facts(kind: str) -> bool:
-    """Whether facts of a kind are only about other facts, or about how the job went."""
-    return kind in BUILT_IN or kind.startswith("Proposal.")
+def _leads_to(kind: str) -> str | None:
+    """Return what facts of a kind are, or propose; None for a kind that is about other facts, or how a job went."""
+    return None if kind in BUILT_IN else kind.removeprefix("Proposal.")

@@ -134,22 +134,17 @@ def parting(one: Known, other: Known) -> Parting:
     """Return where two jobs part."""
     mine = _statements(one.context, range(len(one.context.facts)))
     theirs = _statements(other.context, _places_in(one.context, other.context))
-    only = [_only(mine, theirs), _only(theirs, mine)]
+    mine_only = [index for key, index in mine.items() if key not in theirs]
+    theirs_only = [index for key, index in theirs.items() if key not in mine]
+    jobs = (one, mine_only), (other, theirs_only)
+    first = min((_place(job, index) for job, only in jobs for index in only), default=None)
     held = _held(one, other), _held(other, one)
-    if not any(only):
-        sides = tuple(_quiet(job, facts) for job, facts in zip((one, other), held, strict=True))
-        return Parting(None, _round_of(one, other, held), _unparted(held), sides)  # type: ignore[arg-type]
-    pairs = zip((one, other), only, strict=True)
-    firsts = [min((_place(job, index) for index in several), default=None) for job, several in pairs]
-    round, is_derived, agent = min(first for first in firsts if first is not None)
+    here, there = (_side_of(job, only, first, facts) for (job, only), facts in zip(jobs, held, strict=True))
+    if first is None:
+        return Parting(None, _round_of(one, other, held), _unparted(held), (here, there))
+    round, is_derived, agent = first
     name = agent if is_derived else None
-    effects = [
-        [index for index in several if _place(job, index) == (round, is_derived, agent)]
-        for job, several in zip((one, other), only, strict=True)
-    ]
-    jobs = zip((one, other), only, effects, held, strict=True)
-    sides = tuple(_side_of(job, several, effect, facts) for job, several, effect, facts in jobs)
-    return Parting(name, round, _reason(name, round, sides), sides)  # type: ignore[arg-type]
+    return Parting(name, round, _reason(name, round, (here, there)), (here, there))
 
 
 def _places_in(one: Context, other: Context) -> list[int]:
@@ -180,20 +175,20 @@ def _statements(context: Context, places: Sequence[int]) -> dict[_Key, int]:
     return found
 
 
-def _only(mine: dict[_Key, int], theirs: dict[_Key, int]) -> list[int]:
-    return [index for key, index in mine.items() if key not in theirs]
+_Place = tuple[int, bool, str]
 
 
-def _place(job: Known, index: int) -> tuple[int, bool, str]:
+def _place(job: Known, index: int) -> _Place:
     """Return where a statement stands: its round, whether an agent states it, and which."""
     support = job.context.supports[index]
     source = job.context.supports.sources[support.source]
     return support.round, source != OUTSIDE, source.agent
 
 
-def _side_of(job: Known, only: Sequence[int], effect: Sequence[int], held: tuple[Fact, ...]) -> Side:
+def _side_of(job: Known, only: Sequence[int], first: _Place | None, held: tuple[Fact, ...]) -> Side:
+    """Return what a job alone has of the effect in which the two part first, and besides."""
     context = job.context
-    supports = [context.supports[index] for index in effect]
+    supports = [context.supports[index] for index in only if _place(job, index) == first]
     stated = dict.fromkeys(support.fact for support in supports)
     rests = {cited: None for support in supports for cited in context.evidence_of(support)}
     asked = {call.question: call for support in supports for call in job.calls.of(support)}
@@ -204,10 +199,6 @@ def _side_of(job: Known, only: Sequence[int], effect: Sequence[int], held: tuple
     facts = (_sorted(context, several) for several in (stated, rests, follows, others))
     mine, because, after, beside = facts
     return Side(job.job_id, mine, because, tuple(asked.values()), after, beside, held)
-
-
-def _quiet(job: Known, held: tuple[Fact, ...]) -> Side:
-    return Side(job.job_id, (), (), (), (), (), held)
 
 
 def _reached(context: Context, places: Iterable[int]) -> set[int]:
@@ -285,7 +276,7 @@ def _unparted(held: tuple[tuple[Fact, ...], ...]) -> str:
     return "nothing that they state differs"
 
 
-def _reason(agent: str | None, round: int, sides: Sequence[Any]) -> str:
+def _reason(agent: str | None, round: int, sides: Sequence[Side]) -> str:
     counts = [len(side.stated) for side in sides]
     if agent is None:
         alone = [side.job_id for side in sides if side.stated]
