@@ -87,6 +87,14 @@ async def test_a_job_says_its_answer_before_all_else(store):
     assert "fixed point: no agent would add anything" in page
 
 
+async def test_what_is_given_late_is_no_answer(store):
+    """Only agents conclude."""
+    job = await counted(store)
+    async with counting(store) as engine:
+        outcome = await engine.resume(job, [Step(9)])
+    assert {*outcome.explained.conclusions()} == {Step(n) for n in range(2, 6)}
+
+
 async def test_a_job_is_shown_as_it_stood_at_an_earlier_cycle(store):
     """What came later is not there yet."""
     job = await counted(store)
@@ -101,7 +109,7 @@ async def test_a_fact_says_why_it_holds_what_became_of_it_and_what_it_cost(store
     job = await counted(store)
     async with client(store) as asking:
         page = (await asking.get(f"/jobs/{job}")).text
-        to = re.search(r'href="(/jobs/[^"]*/facts/[^"#]*)"', page)[1]
+        to = re.findall(r'href="(/jobs/[^"]*/facts/[^"#]*)"', page)[0]
         fact = (await asking.get(to)).text
         drawn = (await asking.get(f"{to}/graph")).json()
     assert all(said in fact for said in ("Why does it hold?", "stated by count", "What became of it", "Cost"))

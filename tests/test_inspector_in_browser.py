@@ -239,6 +239,7 @@ async def test_what_is_being_typed_outlasts_an_update(store):
         await expect(forms).to_have_count(2)
         await forms.nth(1).get_by_label("Reason").fill("because of the roof")
         first = await forms.nth(0).locator("input[name=request]").get_attribute("value")
+        assert first is not None
         async with alarms(store) as engine:
             await engine.decide(job, first, "approve", by="bob")
             await engine.resume(job)

@@ -202,7 +202,7 @@ class SQLiteStore:
         found = await self._fetch(JOBS)
         leases = await self._fetch(f"SELECT job_id, {LEASE} FROM leases WHERE token IS NOT NULL")
         held = {job_id: lease_of(job_id, *lease) for job_id, *lease in leases}
-        return [JobSummary(*row, held.get(row[0])) for row in found]
+        return [JobSummary._make((*row, held.get(row[0]))) for row in found]
 
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""
