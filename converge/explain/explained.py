@@ -136,7 +136,7 @@ class Explained:
         kinds = [kind for kind in context.kinds if kind not in used and _leads_to(kind) == kind]
         facts = (fact for kind in kinds for fact in context.kinds[kind].between(-1, context.highest))
         places = (context.position[id_of(fact)] for fact in facts)
-        found = [place for place in places if context.rounds[place] and context.is_live(place, context.highest)]
+        found = [place for place in places if self._is_stated(place) and context.is_live(place, context.highest)]
         found.sort(key=lambda place: (-context.rounds[place], id_of(context.facts[place])))
         return tuple(context.facts[place] for place in found)
 
