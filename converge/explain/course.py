@@ -137,11 +137,15 @@ def _change(context: Context, place: int, round: int, label: str) -> Turn:
 
 
 def _named(facts: tuple[Fact, ...], count: int) -> str:
-    shown = ", ".join(f"{kind_of(fact).label}({described(fact):.60})" for fact in facts[:_SHOWN])
+    shown = ", ".join(f"{kind_of(fact).label}({_short(described(fact))})" for fact in facts[:_SHOWN])
     return shown + (f" and {count - _SHOWN:,} more" if count > _SHOWN else "")
 
 
-_SHOWN = 3
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+_SHOWN, _LONGEST = 3, 60
 
 
 def _times(trace: Iterable[Event]) -> dict[int, float]:
