@@ -18,12 +18,12 @@ AIMOCK := 1.43.0
 # A caller's own paths must not decide what is tested.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-pythons servers aimock nightly bench bench-quick format lock clean
+.PHONY: help demo test test-pythons servers aimock chromium nightly bench bench-quick format lock clean
 
 help:
 	@echo "make demo    run a real decision job to its fixed point"
 	@echo "make test    run every check: ruff, mypy, import-linter, pytest"
-	@echo "make servers install the model servers that tests ask: llmock, and aimock where npm is"
+	@echo "make servers install what some tests ask: llmock, aimock where npm is, chromium where apt is"
 	@echo "make nightly hold the laws of schedules to twenty times as many random jobs"
 	@echo "make bench   measure what the runtime costs, beside plain code and peers (minutes; bench-quick: one)"
 	@echo "make format  let ruff mend what it can"
@@ -57,8 +57,8 @@ bench-quick: $(READY) .venv-peers/.ready
 # Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)
 
-# Model servers for tests to ask. Neither is needed: a test that finds none is skipped and says so.
-servers: .venv-llmock/.ready aimock
+# What some tests ask, or look with. None is needed: a test that finds none is skipped and says so.
+servers: .venv-llmock/.ready aimock chromium
 
 format: $(READY)
 	$(BIN)/ruff check --fix
@@ -124,6 +124,16 @@ INTO_PEERS = $(BIN)/python $(PIP) --python .venv-peers/bin/python install --quie
 	&& $(BIN)/python $(PIP) --python .venv-llmock/bin/python install --quiet --require-hashes -r requirements/llmock.txt \
 	&& touch $@ \
 	|| { rm -rf .venv-llmock; echo "pip could not install llmock: the tests that ask it are skipped."; }
+
+# Debian's browser, for the tests that look at pages in one. It is tried where that needs nobody's password.
+chromium:
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "No chromium here: the tests that look at pages in a browser are skipped."; exit 0; fi; \
+	echo "Installing chromium, for the tests that look at pages in a browser."; \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
+	  >/dev/null 2>&1 </dev/null \
+	|| echo "apt-get could not install chromium: the tests that look at pages in a browser are skipped."
 
 # Kept beside other caches, under the version it is of, so that a fresh clone finds it; npm is asked only for another.
 aimock:

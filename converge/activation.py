@@ -34,12 +34,10 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
                 raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
             canonical, fact_id, body = identified(fact)
             own.add(fact_id)
-            evidence = None if cited is None else tuple(view.cited(cited))
-            emissions.append(Emission(canonical, fact_id, body, evidence))
-    for emission in emissions:
-        _check(agent, view, emission, own)
-    said = tuple(emission for emission in emissions if emission.fact_id not in (emission.evidence or ()))
-    return Effect(agent.source, view.round, said, view.given())
+            emissions.append(Emission(canonical, fact_id, body, None if cited is None else view.cited(cited)))
+    said = tuple([emission for emission in emissions if _is_news(agent, view, emission, own)])
+    rests_on_all = None in [emission.evidence for emission in said]
+    return Effect(agent.source, view.round, said, view.given() if rests_on_all else None)
 
 
 def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:
@@ -89,16 +87,23 @@ def _label(cls: type[Fact]) -> str:
     return kind_of(cls).label
 
 
-def _check(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
-    if isinstance(emission.fact, Opinion) and emission.fact.by != agent.name:
-        raise OpinionForeign(agent.name, emission.fact.by)
-    if isinstance(emission.fact, Invalidation):
-        _check_marker(agent, view, emission, emission.fact.target, own)
-    for cited in emission.evidence or ():
-        if cited == emission.fact_id and not view.knows(cited):  # of one that is known, it says nothing new
-            raise EvidenceInvalid(agent.name, emission.fact_id, "a fact cannot be its own reason")
-        if cited not in own and not view.knows(cited):
-            raise EvidenceInvalid(agent.name, emission.fact_id, f"it cites {cited}, which is not in the view it read")
+def _is_news(agent: Agent, view: View, emission: Emission, own: set[str]) -> bool:
+    """Check an emission, and return whether it says anything: that a known fact rests on itself is nothing new."""
+    fact, fact_id, _, evidence = emission
+    if isinstance(fact, Opinion) and fact.by != agent.name:
+        raise OpinionForeign(agent.name, fact.by)
+    if isinstance(fact, Invalidation):
+        _check_marker(agent, view, emission, fact.target, own)
+    if evidence is None:
+        return True
+    for cited in evidence:
+        if view.knows(cited):
+            continue
+        if cited == fact_id:
+            raise EvidenceInvalid(agent.name, fact_id, "a fact cannot be its own reason")
+        if cited not in own:
+            raise EvidenceInvalid(agent.name, fact_id, f"it cites {cited}, which is not in the view it read")
+    return fact_id not in evidence
 
 
 def _check_marker(agent: Agent, view: View, emission: Emission, target: str, own: set[str]) -> None:

@@ -140,7 +140,7 @@ class Agent:
         reads = {kind_of(kind_read(item)).label: self.replacing or isinstance(item, Live) for item in self.reads}
         return Reader(self.source, reads)
 
-    @cached_property
+    @property  # asked for once, when an engine is built, and 216 bytes an agent if kept
     def written(self) -> frozenset[str]:
         """The labels of the kinds it may state: with a gate, of proposals only."""
         return frozenset(kind_of(kind).label for kind in self.states)

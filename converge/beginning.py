@@ -103,12 +103,19 @@ def _changed(budget: Budget, by: Limits) -> Budget:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from walking, again and again, over facts of which none is garbage."""
+    """Keep the garbage collector from walking, again and again, over facts of which none is garbage.
+
+    What was made meanwhile is old at once: else the next collection would walk over all of it, and so on for each
+    generation. Where somebody has frozen objects, thawing would undo that, and they stay young.
+    """
     if not gc.isenabled():
         yield
         return
     gc.disable()
     try:
         yield
+        if not gc.get_freeze_count():
+            gc.freeze()  # every object there is, to where nothing is collected
+            gc.unfreeze()  # and from there to the oldest generation
     finally:
         gc.enable()

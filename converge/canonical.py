@@ -26,18 +26,17 @@ _LOOSE = frozenset({"list", "set", "frozenset", "dict", "any", "datetime", "time
 class CanonicalSerializer:
     """Encodes instances of one schema canonically; `loose` says that equal content may differ in form."""
 
-    __slots__ = ("_to_json", "loose")
+    __slots__ = ("encode", "loose")
+
+    # Returns the body of a value. Raises pydantic's serialization error or ValueError for what JSON cannot hold.
+    encode: Callable[[object], bytes]
 
     def __init__(self, schema: CoreSchema) -> None:
         seen: Counter[str] = Counter()
         canonical = _rewrite(schema, seen)
         self.loose = bool(seen.keys() & _LOOSE) or seen["dataclass"] > 1  # one is the kind itself
         with _incomplete(_classes(canonical)):
-            self._to_json = SchemaSerializer(canonical, {"allow_inf_nan": False}).to_json
-
-    def encode(self, value: object) -> bytes:
-        """Return the body of `value`. Raises pydantic's serialization error or ValueError for what JSON cannot hold."""
-        return self._to_json(value)
+            self.encode = SchemaSerializer(canonical, {"allow_inf_nan": False}).to_json
 
     @staticmethod
     def is_normal(body: bytes) -> bool:

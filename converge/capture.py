@@ -5,11 +5,11 @@ the activation has made before, and how many answers to it were refused. A call 
 What a finished activation said is captured too, where it must wait before it can be merged.
 """
 
-__all__ = ["SAID", "Bill", "Captures", "Note", "Question", "Reserve", "digest_of_arguments"]
+__all__ = ["SAID", "Bill", "Captures", "Note", "Question", "Reserve", "asked_about", "digest_of_arguments"]
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
@@ -78,8 +78,8 @@ class Captures:
         self._answers: dict[Question, str] = {}
         self._notes: dict[Question, Note] = {}
         self._asked: set[str] = set()
-        self._said: set[str] = set()
-        self._untold: dict[str, dict[Question, None]] = {}
+        self.said: set[str] = set()  # agents that finished an activation which had to wait
+        self.untold: dict[str, dict[Question, None]] = {}  # by agent, what the trace does not have yet
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -90,10 +90,6 @@ class Captures:
     def has_asked(self, agent: str) -> bool:
         """Whether any call of an agent was captured."""
         return agent in self._asked
-
-    def has_said(self, agent: str) -> bool:
-        """Whether what an agent said on a view was captured."""
-        return agent in self._said
 
     def knows(self, question: Question) -> bool:
         """Whether the call was captured."""
@@ -138,9 +134,9 @@ class Captures:
         self._answers.setdefault(question, text)
         if note is not None:
             self._notes.setdefault(question, note)
-        (self._said if question.name == SAID else self._asked).add(question.agent)
+        (self.said if question.name == SAID else self._asked).add(question.agent)
         if question.name != SAID:
-            self._untold.setdefault(question.agent, {})[question] = None
+            self.untold.setdefault(question.agent, {})[question] = None
 
     def unpaid(self) -> "Captures":
         """Return the same captures for a job that begins anew: it has paid for none of them, nor told of any."""
@@ -151,11 +147,11 @@ class Captures:
 
     def tell(self, question: Question) -> None:
         """Note that the trace has a capture."""
-        self._untold.get(question.agent, {}).pop(question, None)
+        self.untold.get(question.agent, {}).pop(question, None)
 
     def take_untold(self, agent: str) -> list[Question]:
         """Return the captures of an agent that the trace does not have yet, in the order of their answers."""
-        return list(self._untold.pop(agent, ()))
+        return list(self.untold.pop(agent, ()))
 
 
 def digest_of_arguments(arguments: tuple[object, ...]) -> str:
@@ -164,6 +160,17 @@ def digest_of_arguments(arguments: tuple[object, ...]) -> str:
         return blake2b(_encoded(arguments).encode(), digest_size=16).hexdigest()
     except RecursionError as error:
         raise ValueError("it holds itself") from error
+
+
+def asked_about(question: Question, before: tuple[object, ...], facts: Iterable[Fact]) -> Fact | None:
+    """Return the fact that was the last argument of a question, after those `before`; None if it is none of these."""
+    asked = blake2b(("[" + "".join(f"{_encoded(argument)}," for argument in before)).encode(), digest_size=16)
+    for fact in facts:
+        digest = asked.copy()
+        digest.update(f"{_encoded(fact)}]".encode())
+        if digest.hexdigest() == question.arguments:
+            return fact
+    return None
 
 
 def _redacted(data: Any, redact: Callable[[str], str]) -> Any:

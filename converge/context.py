@@ -7,11 +7,13 @@ before an earlier one. A fact's round is the lowest of its supports.
 
 __all__ = ["Context", "digest_of"]
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import count, groupby
+from typing import Any
 
 from converge.effect import Given, Source
-from converge.fact import Fact, Invalidation, id_of, kind_of
+from converge.fact import Fact, Invalidation, id_of, kind_of, stored_id
 from converge.intent import RootIntent
 from converge.kind import Kind
 from converge.labelling import Labelling
@@ -61,21 +63,52 @@ class Context:
                 self._mark(marker, fact_id)
         return True
 
+    def extend(self, facts: Sequence[Fact], rounds: Sequence[int]) -> bool:
+        """Add facts that are all new, as `add` would one after another; where one is known, add none and say no."""
+        new = dict(zip(map(stored_id, facts), count(len(self.facts)), strict=False))
+        if len(new) < len(facts) or not self.position.keys().isdisjoint(new):
+            return False
+        self.position.update(new)
+        self.facts += facts
+        self.rounds += rounds
+        self.highest = max([self.highest, *rounds])
+        self._view_digests.clear()
+        markers: list[Any] = []
+        for round, places in groupby(range(len(facts)), rounds.__getitem__):
+            for cls, several in groupby([facts[place] for place in places], type):
+                run = [*several]
+                self.log(kind_of(cls)).extend(run, round)
+                markers += run if cls is Invalidation else ()
+        self._mark_all(new, markers)
+        return True
+
     def node(self, given: Given) -> Given:
         """Return the one evidence node that stands for everything equal to `given`."""
         return self._nodes.setdefault(given, given)
 
-    def support(self, fact: int, source: Source, round: int, evidence: Evidence) -> bool:
-        """Add one derivation of the fact at a position and say whether it is new. A Given comes from `node`."""
-        before, is_new_fact = len(self.supports), not self.supports.knows(fact)
-        index = self.supports.add(fact, source, round, evidence)
-        if index is None:
-            return False
+    def support(self, fact: int, source: Source, round: int, evidence: Evidence) -> None:
+        """Add one derivation of the fact at a position, unless it is known. A Given comes from `node`."""
+        is_new_fact = not self.supports.knows(fact)
+        if self.supports.add(fact, source, round, evidence) is None:
+            return
         if round < self.rounds[fact]:
             self._lower(fact, round)
-        self.reach(round)
+        if round > self.highest:
+            self.highest = round
         self.labelling.support(fact, round, evidence, is_new_fact=is_new_fact)
-        return index == before
+
+    def derive(
+        self, facts: Sequence[int], sources: Sequence[int], rounds: Sequence[int], evidence: Sequence[Evidence]
+    ) -> None:
+        """Add derivations as `support` would one after another; sources are given by number."""
+        if not self._are_plain(facts, rounds, evidence):
+            for fact, source, round, cited in zip(facts, sources, rounds, evidence, strict=True):
+                self.support(fact, self.supports.sources[source], round, cited)
+            return
+        self.supports.add_firsts(sources, rounds, evidence)
+        if self.labelling.since >= 0:
+            for fact, round, cited in zip(facts, rounds, evidence, strict=True):
+                self.labelling.support(fact, round, cited, is_new_fact=True)
 
     def complete(self, source: Source, read: int, wrote: int) -> None:
         """Note that an activation of `source` that read one round and wrote another completed.
@@ -167,7 +200,7 @@ class Context:
 
     def proof_digest(self, upto: int) -> str:
         """Return the digest of all fact ids and all supports."""
-        nodes: dict[int, str] = {}
+        nodes: dict[Any, str] = {}
         return digest_of(
             f"{id_of(fact)} {self._support_digest(support, nodes)}"
             for fact in self._digested(upto)
@@ -180,8 +213,8 @@ class Context:
             if round <= upto and kind_of(fact).digested:
                 yield fact
 
-    def _support_digest(self, support: Support, nodes: dict[int, str]) -> str:
-        source, shared = self.supports.sources[support.source], id(support.evidence)
+    def _support_digest(self, support: Support, nodes: dict[Any, str]) -> str:
+        source, shared = self.supports.sources[support.source], support.basis
         if shared not in nodes:
             nodes[shared] = digest_of(id_of(self.facts[position]) for position in self.evidence_of(support))
         return f"{source.agent}@{source.version} {nodes[shared]}"
@@ -192,6 +225,24 @@ class Context:
         """Return what a fact is given as: itself, or one of the facts of a join."""
         kind = kind_of(self.facts[fact])
         return (kind.label, kind.key_of(self.facts[fact])) if kind.policy == "join" else fact
+
+    def _are_plain(self, facts: Sequence[int], rounds: Sequence[int], evidence: Sequence[Evidence]) -> bool:
+        """Whether derivations are one each of the newest facts, in their rounds, and rest on what stood before them."""
+        first = self.supports.derived
+        if list(facts) != list(range(first, len(self.facts))) or list(rounds) != self.rounds[first:]:
+            return False
+        for fact, cited in zip(facts, evidence, strict=True):
+            if cited and not isinstance(cited, Given) and cited[-1] >= fact:  # positions ascend
+                return False
+        return True
+
+    def _mark_all(self, new: Mapping[str, int], markers: Iterable[Invalidation]) -> None:
+        """Note what new facts mark, and first who has waited for them."""
+        for target in self._awaited.keys() & new.keys():
+            for marker in self._awaited.pop(target):
+                self._mark(marker, target)
+        for fact in markers:
+            self._mark(new[stored_id(fact)], fact.target)
 
     def _mark(self, marker: int, target: str) -> None:
         place = self.position.get(target)

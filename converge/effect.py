@@ -47,9 +47,12 @@ class Emission(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What the activation of `source` that read `round` emitted, in order."""
+    """What the activation of `source` that read `round` emitted, in order.
+
+    `given` is what emissions that name no evidence rest on: None where all of them name theirs.
+    """
 
     source: Source
     round: int
     emissions: tuple[Emission, ...]
-    given: Given
+    given: Given | None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from secrets import token_hex
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 
@@ -15,10 +15,6 @@ from converge.agent import Agent, as_agent
 from converge.archive.copying import copy_job
 from converge.archive.deciding import decision_on, post
 from converge.beginning import Beginning, Begun, Limits
-from converge.checking.certificate import Certificate, certify
-from converge.checking.history import history_of
-from converge.checking.performing import Bench
-from converge.checking.verify import Report, verify
 from converge.clock import SystemClock
 from converge.errors import EngineInvalid, ForeignPremise, LoopRunning
 from converge.fact import Fact
@@ -27,12 +23,20 @@ from converge.invariant import Invariant, invariant
 from converge.job import Begin, Job
 from converge.kind import Kind
 from converge.outcome import Outcome
-from converge.plan import Plan
 from converge.ports import Clock, Lease, Store
 from converge.running import Running
 from converge.schedule import ScheduleName, schedule_named
 from converge.wiring import Wiring
 from converge.writer import Checkpoints
+
+if TYPE_CHECKING:  # what only those need who look into a job is loaded when they do: a fifth of the package
+    from converge.checking.certificate import Certificate
+    from converge.checking.performing import Bench
+    from converge.checking.verify import Report
+    from converge.plan import Plan
+
+if TYPE_CHECKING:
+    from converge.explain.explained import Explained
 
 Facts = Iterable[Fact] | Fact
 CapturesOfBefore = Literal["reuse", "fresh"]
@@ -93,9 +97,21 @@ class Engine:
         """Every kind the agents declare, by label."""
         return self.wiring.kinds
 
-    def explain(self) -> Plan:
+    def explain(self) -> "Plan":
         """Return how the agents are wired: who reads and writes what, in which order. Print it; nothing runs."""
+        from converge.plan import Plan
+
         return Plan.of(self.wiring)
+
+    async def explained(self, job_id: str, cycle: int | None = None) -> "Explained":
+        """Return a stored job that can be asked why, as an outcome can, also while somebody runs it.
+
+        cycle: as it stood when that was complete. Raises JobUnknown, CycleUnknown or StoredFactInvalid.
+        """
+        from converge.archive.explaining import explained
+
+        async with self._running.opening:
+            return await explained(self.store, job_id, cycle, self.wiring)
 
     def with_store(self, store: Store) -> "Engine":
         """Return an engine with the same agents that keeps its jobs in another store."""
@@ -246,23 +262,28 @@ class Engine:
 
     # --- testing a job ------------------------------------------------------------------------------------------
 
-    async def certify(self, outcome: Outcome) -> Certificate:
+    async def certify(self, outcome: Outcome) -> "Certificate":
         """Say whether an outcome's fixed point can be relied on: asked once more, no agent adds anything.
 
         No model is asked and the job stays as it is. Raises JobUnknown, CycleUnknown where the policy of checkpoints
         has not kept that position, EngineBusy or StoredFactInvalid.
         """
+        from converge.checking.certificate import certify
+
         async with self._running.alone(outcome.job_id):
             stored = await self.store.load(outcome.job_id, outcome.cycles)
             return await certify(self._bench, stored, outcome)
 
-    async def verify(self, job_id: str, schedules: int | None = None, *, stream: bool = False) -> Report:
+    async def verify(self, job_id: str, schedules: int | None = None, *, stream: bool = False) -> "Report":
         """Run a job that has come to rest again under other schedules, at most so many, and compare what comes out.
 
         From captures alone, and on a copy; what its agents hold besides their views is put back between the runs, so
         they must not be at work meanwhile. `stream` asks as well whether arrival could matter. Raises JobUnknown,
         JobUnsettled, JobForeign, EngineBusy or StoredFactInvalid.
         """
+        from converge.checking.history import history_of
+        from converge.checking.verify import verify
+
         if schedules is not None and schedules < 1:
             raise EngineInvalid("verify(schedules=...)", "a whole number above 0", schedules)
         async with self._running.alone(job_id):
@@ -270,7 +291,9 @@ class Engine:
             return await verify(self._bench, job, schedules, stream=stream)
 
     @property
-    def _bench(self) -> Bench:
+    def _bench(self) -> "Bench":
+        from converge.checking.performing import Bench
+
         return Bench(self.wiring, self.invariants, self._max_emissions)
 
     # --- beginning a job ----------------------------------------------------------------------------------------

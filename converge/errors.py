@@ -22,10 +22,12 @@ __all__ = [
     "EngineInvalid",
     "EvidenceInvalid",
     "FactFileUnreadable",
+    "FactHolds",
     "FactInvalid",
     "FactLineInvalid",
     "FactNotLive",
     "FactTooLarge",
+    "FactUnknown",
     "ForeignEmission",
     "ForeignPremise",
     "GateInvalid",
@@ -134,6 +136,22 @@ class FactNotLive(CallerError, LookupError):
     def __init__(self, fact_id: str, *, known: bool) -> None:
         state = "is known and not live" if known else "is not in the context"
         super().__init__(f"{fact_id} {state}, so there is no proof of it")
+
+
+class FactHolds(CallerError, ValueError):
+    """Raised when it is asked why a fact does not hold, and it does."""
+
+    def __init__(self, fact_id: str) -> None:
+        self.fact_id = fact_id
+        super().__init__(f"{fact_id} holds: ask why it does, as in `outcome.why(fact)` or `converge why`")
+
+
+class FactUnknown(CallerError, LookupError):
+    """Raised for words that name no fact of a job, or several."""
+
+    def __init__(self, words: str, reason: str) -> None:
+        self.words, self.reason = words, reason
+        super().__init__(f"{words!r}: {reason}")
 
 
 class ForeignPremise(CallerError, TypeError):

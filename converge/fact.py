@@ -111,6 +111,14 @@ class Fact(metaclass=FactMeta):
             raise ValueError(f"confidence is a number from 0 to 1, not {given!r}")
         return Suggestion(self, confidence)
 
+    def _repr_html_(self) -> str:
+        """Return the fact as a notebook shows it: its kind, and its fields as rows."""
+        from html import escape
+
+        rows = [(name, getattr(self, name)) for name in type(self).__dataclass_fields__]
+        cells = (f"<tr><td>{escape(name)}</td><td>{escape(repr(value))}</td></tr>" for name, value in rows)
+        return f"<table><caption>{escape(kind_of(self).label)}</caption>{''.join(cells)}</table>"
+
     def __eq__(self, other: object) -> bool:
         """Whether kind and canonical content are equal."""
         return isinstance(other, Fact) and id_of(self) == id_of(other)
@@ -180,10 +188,10 @@ class Violation(Fact, policy="many"):
 
 def kind_of(fact: Fact | type[Fact]) -> Kind:
     """Return the kind of a fact or of a Fact class. Raises TypeError."""
-    given: object = fact  # callers without a type checker exist
-    if not isinstance(given, (Fact, FactMeta)) or given is Fact:
-        raise TypeError(f"a subclass of Fact is needed, or a fact, not {fact!r:.80}")
-    return fact.__kind__  # type: ignore[union-attr, no-any-return]  # set by the metaclass, not a field
+    try:
+        return fact.__kind__  # type: ignore[union-attr, no-any-return]  # set by the metaclass, not a field
+    except AttributeError:  # Fact itself has none; callers without a type checker exist
+        raise TypeError(f"a subclass of Fact is needed, or a fact, not {fact!r:.80}") from None
 
 
 def id_of(fact: Fact) -> str:

@@ -3,12 +3,12 @@
 The intent is the first fact of every job. Its budget is not part of its content: more budget is not another intent.
 """
 
-__all__ = ["Allowance", "Budget", "RootIntent", "Spend"]
+__all__ = ["Allowance", "Budget", "RootIntent", "Spend", "Tally"]
 
 import dataclasses
 from collections.abc import Mapping
 from math import inf
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import pydantic
 from pydantic import BeforeValidator
@@ -79,8 +79,7 @@ def _check(limits: Budget | Allowance, units: tuple[str, ...], optional: tuple[s
             raise BudgetInvalid(name, value, units)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(NamedTuple):
     """What a job has spent so far, in the units of Budget; of calls that are under way, what they may come to."""
 
     rounds: int = 0
@@ -91,21 +90,23 @@ class Spend:
     tokens: int = 0
     money: float = 0.0
 
-    def with_calls(self, spent: Mapping[str, Any]) -> "Spend":
-        """Return this spend with what was spent on calls: calls, tokens and money."""
-        return dataclasses.replace(self, **spent)
+    def with_calls(self, calls: int, tokens: int, money: float) -> "Spend":
+        """Return this spend with what was spent on calls."""
+        return self._replace(calls=calls, tokens=tokens, money=money)
 
-    def plus(self, *, rounds: int = 0, facts: int = 0, activations: int = 0, seconds: float = 0.0) -> "Spend":
-        """Return this spend with more added."""
-        return Spend(
-            self.rounds + rounds,
-            self.facts + facts,
-            self.activations + activations,
-            self.seconds + seconds,
-            self.calls,
-            self.tokens,
-            self.money,
-        )
+
+class Tally:
+    """What a job spends, counted as it goes; calls are in its ledger."""
+
+    __slots__ = ("activations", "facts", "rounds", "seconds")
+
+    def __init__(self, before: Spend) -> None:
+        self.rounds, self.facts = before.rounds, before.facts
+        self.activations, self.seconds = before.activations, before.seconds
+
+    def spend(self, calls: int, tokens: int, money: float) -> Spend:
+        """Return what was spent, with what was spent on calls."""
+        return Spend(self.rounds, self.facts, self.activations, self.seconds, calls, tokens, money)
 
 
 def _names(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 __all__ = ["Job", "Standing"]
 
+import dataclasses
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,6 +22,7 @@ from converge.outcome import Outcome
 from converge.pool import Pool
 from converge.ports import Clock, Lease, Letter, Store
 from converge.purse import Purse
+from converge.snapshot import Snapshot
 from converge.stop import StopReason
 from converge.trace import Event, TextArrived, Trace
 from converge.writer import Writer
@@ -63,7 +65,7 @@ class Job:
         self._outcome: Outcome | None = None
         self._error: Exception | None = None
         self._told = False
-        self._entered = False
+        self._entered = self._is_over = False
         self._writer: Writer | None = None
         self._standing: Standing | None = None
 
@@ -101,7 +103,7 @@ class Job:
     def cancel(self) -> None:
         """Stop the job as `cancelled`: what is merged is committed and `outcome` returns. Harmless at its end."""
         self._cancelled = True
-        if self._scope is not None:
+        if self._scope is not None and not self._ended.is_set():
             self._scope.cancel()
 
     async def checkpoint(self) -> None:
@@ -231,7 +233,11 @@ class Job:
                     tasks.start_soon(self._watch, machine, results)
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
                         await actor.run(pool)
-                    tasks.cancel_scope.cancel()
+                        pool.close()  # it ended by itself, so nobody is at work
+                        self._is_over = True
+                        self._posted.set()
+                    if actor.stop is None:
+                        tasks.cancel_scope.cancel()
                 if actor.stop is None:
                     late = deadline.cancelled_caught and not self._cancelled
                     actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
@@ -247,6 +253,8 @@ class Job:
         while True:
             with anyio.move_on_after(_LOOK_SECONDS if self._store.durable else inf):
                 await self._posted.wait()
+            if self._is_over:
+                return
             self._posted = anyio.Event()
             with suppress(ConvergeError):  # the next commit says what is wrong with the store
                 for letter in await self._letters(machine.job.letter):
@@ -263,6 +271,8 @@ class Job:
             context=machine.view(),
             trace=machine.trace,
             spend=machine.spending,
+            position=_position(machine),
+            wiring=machine.wiring,
             missing=machine.missing(),
             cycles=machine.cycles,
             errors=dict(machine.errors),
@@ -280,6 +290,12 @@ class Job:
         if self._listeners:
             self._news.set()
             self._news = anyio.Event()
+
+
+def _position(machine: Machine) -> Snapshot:
+    """Return where a job stands, its watermarks and its spend being those of now."""
+    watermarks = {watermark.source.agent: watermark for watermark in machine.progress.watermarks}
+    return dataclasses.replace(machine.job, watermarks=watermarks, spend=machine.spending, cycles=machine.cycles)
 
 
 def _alone(error: Exception) -> Exception:

@@ -6,7 +6,7 @@ no author, no arrival order.
 
 __all__ = ["MAX_FACT_BYTES", "Kind", "Policy", "named", "problems_of"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from inspect import getattr_static, iscoroutinefunction, signature
@@ -58,22 +58,23 @@ class Kind:
 
         Raises FactTooLarge, or FactInvalid for content that JSON cannot hold.
         """
+        serializer = self._serializer
         try:
-            body = self._serializer.encode(fact)
-            if not self._serializer.is_normal(body):
+            body = serializer.encode(fact)
+            if not serializer.is_normal(body):
                 fact = self.load(normalized(from_json(body)))
-                body = self._serializer.encode(fact)
+                body = serializer.encode(fact)
         except FactInvalid:  # a ValueError as well, and worded already
             raise
         except (PydanticSerializationError, ValueError) as error:
             raise FactInvalid(self.label, [self._unwritable(fact, error)]) from error
         if len(body) > MAX_FACT_BYTES:
             raise FactTooLarge(self.label, len(body), MAX_FACT_BYTES)
-        if self.keyed:
+        if self.key:
             self._check_key(fact)
         if not self._reads_back:
             self._check_reads_back(fact, body)
-        if self._serializer.loose:
+        if serializer.loose:
             fact = self.load(from_json(body))
         return fact, named(self.label, body), body
 
@@ -85,10 +86,21 @@ class Kind:
             fact = self.cls.__pydantic_validator__.validate_python(content)  # type: ignore[attr-defined]
         except ValidationError as error:
             raise FactInvalid(self.label, problems_of(error)) from error
-        if self._serializer.loose:  # before anybody else has seen it
-            for name in self._written:
-                object.__setattr__(fact, name, frozen(getattr(fact, name)))
+        self._freeze([fact])
         return fact
+
+    def load_all(self, contents: Sequence[object]) -> list[Any]:
+        """Return the facts that `load` would, in half the time. Raises ValueError where it would raise for one."""
+        facts = [*map(self.cls.__pydantic_validator__.validate_python, contents)]  # type: ignore[attr-defined]
+        self._freeze(facts)
+        return facts
+
+    def _freeze(self, facts: Iterable[Any]) -> None:
+        """Make unchangeable what facts hold, before anybody else has seen them."""
+        if self._serializer.loose:
+            for fact in facts:
+                for name in self._written:
+                    object.__setattr__(fact, name, frozen(getattr(fact, name)))
 
     @cached_property
     def _serializer(self) -> CanonicalSerializer:

@@ -58,7 +58,10 @@ class Labelling:
 
     def support(self, fact: int, round: int, evidence: Evidence, *, is_new_fact: bool) -> None:
         """Note a support that was added, or met again in a lower round."""
-        if not isinstance(evidence, Given) and self._may_circle(fact, round, evidence, is_new_fact):
+        earlier = not evidence or isinstance(evidence, Given) or evidence[-1] < fact  # positions ascend
+        if is_new_fact and earlier and self._since is None:
+            return  # as nearly always
+        if self._may_circle(fact, round, evidence, is_new_fact):
             self._unsettle(round)
         if not is_new_fact and round == self._known.rounds[fact]:  # it may be known earlier than it was thought to be
             for marker in (fact, *self._marked.get(fact, ())):
@@ -68,14 +71,14 @@ class Labelling:
         self._note(fact, round)
         if not is_new_fact:
             for other in self._known.supports.of(fact):  # a lower round can change what holds in the later ones
-                if (later := self._known.supports[other].round) > round:
+                if (later := self._known.supports.round(other)) > round:
                     self._stir(fact, later)
             self._stir(fact, round)
 
     def cease(self, index: int, round: int) -> None:
         """Note that a support does not count from a round on."""
         self._unsettle(round)
-        self._stir(self._known.supports[index].fact, round)
+        self._stir(self._known.supports.fact(index), round)
 
     # --- what is asked ------------------------------------------------------------------------------------------
 
@@ -141,7 +144,7 @@ class Labelling:
         rounds, supports = self._known.rounds, self._known.supports
         dead = (fact for fact in self._history if rounds[fact] <= upto and self._find(fact, upto).label == DEAD)
         used = {index for fact in dead for index in self.reliance.users(fact)}
-        return sorted(index for index in used if supports[index].round <= upto)
+        return sorted(index for index in used if supports.round(index) <= upto)
 
     def without(self, kind: str, upto: int) -> dict[int, int]:
         """Return what all labels would be in a round if no fact of one kind had a support."""
@@ -224,7 +227,7 @@ class Labelling:
     def _next(self, fact: int, round: int) -> Iterator[int]:
         supports = self._known.supports
         for index in self.reliance.users(fact):
-            head = supports[index].fact
+            head = supports.fact(index)
             if (head in self._fallen or self._reason(head) == index) and supports.counts(index, round):
                 yield head
         target = self._marks.get(fact)
@@ -241,7 +244,7 @@ class Labelling:
         reason = self._reason(fact)
         if not self._known.supports.counts(reason, round):
             return False
-        evidence = self._known.supports[reason].evidence
+        evidence = self._known.supports.evidence(reason)
         if isinstance(evidence, Given):
             return not self.reliance.members_among(self.reliance.node(evidence), (), self._fallen)
         # Evidence of the same effect may rest on this fact in turn.
@@ -274,9 +277,9 @@ class Labelling:
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
-    def _may_circle(self, fact: int, round: int, evidence: tuple[int, ...], is_new_fact: bool) -> bool:
+    def _may_circle(self, fact: int, round: int, evidence: Evidence, is_new_fact: bool) -> bool:
         """Whether a support may rest on its own fact in the end: an effect may cite what it states itself."""
-        if not evidence or (is_new_fact and evidence[-1] < fact):  # positions ascend
+        if not evidence or isinstance(evidence, Given) or (is_new_fact and evidence[-1] < fact):
             return False
         return any(self._known.rounds[cited] >= round for cited in evidence)
 

@@ -47,10 +47,10 @@ class Ledger:
         self._unkept: dict[int, Line] = {}
 
     @property
-    def spent(self) -> Mapping[str, float]:
-        """What was spent in all, by unit; of requests under way, what they may come to."""
+    def spent(self) -> tuple[int, int, float]:
+        """The calls, tokens and money that were spent in all; of requests under way, what they may come to."""
         calls, tokens, money = self._sums[None]
-        return {"calls": calls, "tokens": tokens, "money": money / BILLION}
+        return calls, tokens, money / BILLION
 
     def limits_money(self, agent: str) -> bool:
         """Whether it matters what an agent's calls cost."""

@@ -6,6 +6,7 @@ A round that is closed gains nothing more, so a bucket is sorted once, and what 
 __all__ = ["KindLog"]
 
 from bisect import bisect_right, insort
+from collections.abc import Sequence
 from typing import Any
 
 from converge.fact import Fact, stored_id
@@ -33,6 +34,14 @@ class KindLog:
             about.append(fact)
             if len(about) > 1 and self.kind.policy == "contest":
                 self.contested.add(self.kind.key_of(fact))
+
+    def extend(self, facts: Sequence[Fact], round: int) -> None:
+        """File facts of one round that are new to the context, as `add` would one after another."""
+        if self._keyed:
+            for fact in facts:
+                self.add(fact, round)
+        else:
+            self._bucket(round).unsorted += facts
 
     def move(self, fact: Fact, old: int, new: int) -> None:
         """File a fact under a lower round than it was met in."""
@@ -66,13 +75,17 @@ class KindLog:
         return self.rounds[place] if place < len(self.rounds) else None
 
     def _file(self, fact: Fact, round: int) -> None:
+        self._bucket(round).unsorted.append(fact)
+
+    def _bucket(self, round: int) -> "_Bucket":
+        """Return the bucket of a round that a fact is filed in."""
         bucket = self.buckets.get(round)
         if bucket is None:
             bucket = self.buckets[round] = _Bucket()
             insort(self.rounds, round)
-        bucket.unsorted.append(fact)
         bucket.sorted = None  # a round that is still open may have been looked at already
         self._whole = None
+        return bucket
 
 
 class _Bucket:

@@ -60,11 +60,15 @@ class Lookup:
         """Return the fact with this id, or None where it is not in the view."""
         return self._context.facts[self._context.position[fact_id]] if self.knows(fact_id) else None
 
+    def members_of(self, fact: Fact) -> list[Fact]:
+        """Return the live facts that a join which is none of them was made of; nothing for what is no such join."""
+        return [] if self.knows(id_of(fact)) else self._live_members(fact)
+
     # --- what is declared ---------------------------------------------------------------------------------------
 
     def _log(self, kind: type[Fact]) -> KindLog:
-        label = kind_of(kind).label
-        if self._reader.reads is not None and label not in self._reader.reads:
+        label, reads = kind_of(kind).label, self._reader.reads
+        if reads is not None and label not in reads:
             raise UndeclaredRead(self._reader.agent, label)
         return self._context.kinds.get(label) or KindLog(kind_of(kind))
 

@@ -9,8 +9,7 @@
 __all__ = ["Machine"]
 
 import dataclasses
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from converge.capture import Question
@@ -20,7 +19,7 @@ from converge.deciding import check_decision
 from converge.effect import Effect, Given
 from converge.errors import BudgetSpent, ForeignPremise
 from converge.fact import Fact, Failure, Violation, kind_of
-from converge.intent import RootIntent, Spend
+from converge.intent import RootIntent, Spend, Tally
 from converge.invariant import Invariants
 from converge.loss import losses
 from converge.merge import Growth, fresh, merge, premises
@@ -58,7 +57,7 @@ class Machine:
     def __init__(self, wiring: Wiring, schedule: Schedule, invariants: Invariants, job: Snapshot) -> None:
         self.wiring, self.schedule, self.invariants, self.job = wiring, schedule, invariants, job
         self.context, self.trace = job.context, job.trace
-        self.spend, self.budget = job.spend, job.budget
+        self.budget = job.budget
         self.ledger = job.captures.ledger
         self.ledger.limits, self.ledger.allowances = job.budget, wiring.allowances
         self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)  # as agents are to see it
@@ -66,6 +65,7 @@ class Machine:
         self.stop: Stop | None = None
         self.errors: dict[str, BaseException] = {}  # of this run, by agent, as they were raised
         self.progress = Progress(wiring, self.context, job.watermarks, job.captures)
+        self._tally = Tally(job.spend)
         self._open: dict[int, Activation] = {}
         self._landed: dict[int, Done] = {}
         self._rounds = {event.round for event in self.trace if isinstance(event, RoundStarted)}
@@ -139,6 +139,8 @@ class Machine:
 
     def recall(self, activation: Activation) -> Effect | None:
         """Return what an activation said in a run that ended before it was merged, if it is known."""
+        if activation.agent.name not in self.job.captures.said:
+            return None
         return recall(activation.agent, activation.view, self.context, self.job.captures)
 
     def receive(self, done: Done) -> None:
@@ -156,7 +158,7 @@ class Machine:
 
     def spent(self, seconds: float) -> None:
         """Account for wall-clock time that has passed."""
-        self.spend = self.spend.plus(seconds=seconds)
+        self._tally.seconds += seconds
 
     # --- what the machine decides -------------------------------------------------------------------------------
 
@@ -168,18 +170,18 @@ class Machine:
     @property
     def spending(self) -> Spend:
         """What the job has spent so far, calls included."""
-        return self.spend.with_calls(self.ledger.spent)
+        return self._tally.spend(*self.ledger.spent)
 
     @property
     def seconds_left(self) -> float:
         """How much wall-clock time the budget still allows."""
-        return max(0.0, self.budget.seconds - self.spend.seconds)
+        return max(0.0, self.budget.seconds - self._tally.seconds)
 
     def next(self, now: float) -> Sequence[Command]:
         """Return what is to be done now; nothing while all there is to do is wait."""
         commits, self._due = self._due, []
-        if self._landed and not (self._open and self.schedule.waits(self.progress)) and self._is_any_due():
-            commits.append(self._merge(now))
+        if self._landed and not (self._open and self.schedule.waits(self.progress)) and (landed := self._mergeable()):
+            commits.append(self._merge(landed, now))
         started: list[Activation] = []
         if self.stop is None:
             started = self._start(now)
@@ -244,13 +246,15 @@ class Machine:
             moved = False
             ready = self.schedule.ready(self.progress, self.context.highest)
             for one in ready:
-                if self._passes(one):
+                agent = self.wiring.agents[one.number]
+                if (agent.replacing or agent.accepts is not None) and self._passes(one):
                     moved = True
-                elif self._reserve(one.round, self._left_with(one, ready)):
-                    moved = True
+                elif self._reserve(one.round, self._left_with(one, ready) if agent.settled else 1, len(started)):
                     started.append(self._begin(one))
-        for round, agents in sorted(Counter(one.view.round for one in started).items()):
-            self.trace.record(RoundStarted, now, round, agents)
+        if started:
+            self._tally.activations += len(started)
+            for round, agents in sorted(_counted(one.view.round for one in started).items()):
+                self.trace.record(RoundStarted, now, round, agents)
         return started
 
     def _passes(self, one: Ready) -> bool:
@@ -281,20 +285,25 @@ class Machine:
 
         One that came later would see what the other had concluded.
         """
-        if not self.wiring.agents[one.number].settled:
-            return 1
         return sum(other >= one and self.wiring.are_mutual(one.number, other.number) for other in ready)
 
-    def _reserve(self, round: int, activations: int) -> bool:
-        """Reserve an activation, and its round if it is the first to read it; what finds no room stays unread."""
-        if self._exhausted == ("activations",) or self.spend.activations + activations > self.budget.activations:
+    def _reserve(self, round: int, activations: int, reserved: int) -> bool:
+        """Whether there is room for an activation, and for its round if it is the first to read it.
+
+        `reserved` counts those that found room in this turn already; what finds none stays unread.
+        """
+        if self._exhausted == ("activations",) or (
+            self._tally.activations + reserved + activations > self.budget.activations
+        ):
             self._exhausted = ("activations",)
             return False
-        if round not in self._rounds and self.spend.rounds >= self.budget.rounds:
-            self._exhausted = ("rounds",)  # the rounds that are paid for go on, so that it does not matter who was fast
-            return False
-        self.spend = self.spend.plus(activations=1, rounds=round not in self._rounds)
-        self._rounds.add(round)
+        if round not in self._rounds:
+            if self._tally.rounds >= self.budget.rounds:
+                # The rounds that are paid for go on, so that it does not matter who was fast.
+                self._exhausted = ("rounds",)
+                return False
+            self._tally.rounds += 1
+            self._rounds.add(round)
         return True
 
     def _is_calm(self) -> bool:
@@ -344,54 +353,58 @@ class Machine:
 
     # --- merging ------------------------------------------------------------------------------------------------
 
-    def _merge(self, now: float) -> Commit:
-        landed = sorted(
-            (done for done in self._landed.values() if self.stop is not None or not self._has_mutual_open(done)),
-            key=lambda done: (done.activation.view.round, done.activation.number),
-        )
+    def _merge(self, landed: list[Done], now: float) -> Commit:
         for done in landed:
-            del self._landed[done.activation.number]
-            self._remarked.discard(done.activation.number)
-        newest = self.context.highest
-        for done in landed:
-            self.progress.release(done.activation.number)
-        self._tell_captures(landed)
+            number = done.activation.number
+            del self._landed[number]
+            self._remarked.discard(number)
+            self.progress.release(number)
+        wrote = {round: self.schedule.writes(round, self.context.highest) for round in map(_round, landed)}
+        if self.job.captures.untold or self.ledger.unpriced:
+            self._tell_captures(landed)
         merged: list[Done] = []
         before = len(self.context.facts), len(self.context.supports)
-        growth = merge(self.context, self._affordable(landed, merged, newest))
-        self.spend = self.spend.plus(facts=growth.facts)
+        growth = merge(self.context, self._affordable(landed, merged, wrote))
+        self._tally.facts += growth.facts
         for done in merged:
-            self._completed(done, newest)
-        self._leave_unpaid(landed)
-        growth = self._with_failures(growth, [done for done in landed if not _is_unpaid(done)], newest)
-        self._record_merged(landed, before, newest, now)
+            self._completed(done, wrote)
+        if len(merged) < len(landed):
+            self._leave_unpaid(landed)
+            growth = self._with_failures(growth, [done for done in landed if not _is_unpaid(done)], wrote)
+        self._record_merged(sorted({*wrote.values()}), before, now)
         self._wake(growth)
         return self._commit(growth, now)
 
-    def _is_any_due(self) -> bool:
-        return self.stop is not None or not all(map(self._has_mutual_open, self._landed.values()))
+    def _mergeable(self) -> list[Done]:
+        """Return what has ended and may be merged now, in the order in which it is written down."""
+        landed: Iterable[Done] = self._landed.values()
+        if self._open and self.stop is None:
+            landed = (done for done in landed if not self._has_mutual_open(done))
+        return sorted(landed, key=lambda done: (_round(done), done.activation.number))
 
     def _has_mutual_open(self, done: Done) -> bool:
         """Whether a settled agent that it reaches and is reached by is still reading: they are merged together."""
         number, agent = done.activation.number, done.activation.agent
         return agent.settled and any(self.wiring.are_mutual(number, other) for other in self._open)
 
-    def _affordable(self, landed: list[Done], merged: list[Done], newest: int) -> Iterator[tuple[Effect, int]]:
+    def _affordable(
+        self, landed: list[Done], merged: list[Done], wrote: Mapping[int, int]
+    ) -> Iterator[tuple[Effect, int]]:
         """Yield the effects that the budget of facts can hold, while the merge takes them one by one."""
-        before, room = len(self.context.facts), self.budget.facts - self.spend.facts
+        before, room = len(self.context.facts), self.budget.facts - self._tally.facts
         for done in landed:
             if (effect := done.effect) is None:
                 continue
+            number, agent = done.activation.number, done.activation.agent
             left = room - (len(self.context.facts) - before)
-            if self._is_too_much(done, landed, left):
+            if (agent.settled or len(effect.emissions) > left) and self._is_too_much(done, landed, left):
                 self._exhausted = ("facts",)
-                self.progress.wake_one(done.activation.number, effect.round)
+                self.progress.wake_one(number, effect.round)
                 continue
-            number = done.activation.number
-            ran, again = self.progress.watermarks[number].ran, self.progress.given_again(number)
-            self._warnings.if_unstable(done.activation.agent, effect, ran, again)
+            if (ran := self.progress.watermarks[number].ran) >= 0:
+                self._warnings.if_unstable(agent, effect, ran, self.progress.given_again(number))
             merged.append(done)
-            yield effect, self.schedule.writes(effect.round, newest)
+            yield effect, wrote[effect.round]
 
     def _is_too_much(self, done: Done, landed: list[Done], left: int) -> bool:
         """Whether an effect, and those that are merged with it or not at all, find no room."""
@@ -401,15 +414,17 @@ class Machine:
         effects = [one.effect for one in mutual if one.effect is not None]
         return sum(len(effect.emissions) for effect in effects) > left < len(fresh(self.context, effects))
 
-    def _completed(self, done: Done, newest: int) -> None:
+    def _completed(self, done: Done, wrote: Mapping[int, int]) -> None:
         number, agent, view, _ = done.activation
         assert done.effect is not None
-        self.progress.completed(number, view.round, self.schedule.writes(view.round, newest))
+        self.progress.completed(number, view.round, wrote[view.round])
         self.errors.pop(agent.name, None)
         self.trace.record(Activated, agent.name, view.round, len(done.effect.emissions), done.seconds)
-        self._warnings.if_uncited(agent, done.effect)
-        self._warnings.if_self_defeating(agent, done.effect)
-        self._warnings.if_revised_twice(agent, done.effect)
+        if done.effect.given is not None:
+            self._warnings.if_uncited(agent, done.effect.given)
+        if agent.invalidates:
+            self._warnings.if_self_defeating(agent, done.effect)
+            self._warnings.if_revised_twice(agent, done.effect)
 
     def _leave_unpaid(self, landed: list[Done]) -> None:
         """Leave unread what was read by those whose calls found no room in a budget; nobody else begins then."""
@@ -427,12 +442,10 @@ class Machine:
         for what in sorted(self.ledger.unpriced):
             self._warnings.if_unpriced(what)
 
-    def _with_failures(self, growth: Growth, landed: list[Done], newest: int) -> Growth:
-        for round, failed in groupby(
-            (done for done in landed if done.error is not None), key=lambda done: done.activation.view.round
-        ):
+    def _with_failures(self, growth: Growth, landed: list[Done], wrote: Mapping[int, int]) -> Growth:
+        for round, failed in groupby((done for done in landed if done.error is not None), key=_round):
             several = list(failed)
-            stated = premises(self.context, map(self._fail, several), self.schedule.writes(round, newest))
+            stated = premises(self.context, map(self._fail, several), wrote[round])
             # An agent that reads failures is not woken by its own, or it would fail on that one next.
             alone = several[0].activation.number if len(several) == 1 else None
             self.progress.wake(stated.grown, besides=alone)
@@ -449,12 +462,11 @@ class Machine:
         self.trace.record(ActivationFailed, agent.name, view.round, error, text, done.attempts)
         return Failure(agent=agent.name, view=view.digest(), error=error)
 
-    def _record_merged(self, landed: list[Done], before: tuple[int, int], newest: int, now: float) -> None:
-        rounds = {self.schedule.writes(done.activation.view.round, newest) for done in landed}
-        facts = Counter(self.context.rounds[before[0] :])
-        supports = Counter(support.round for support in self.context.supports[before[1] :])
-        for round in sorted(rounds):
-            self.trace.record(RoundMerged, now, round, facts[round], supports[round])
+    def _record_merged(self, rounds: list[int], before: tuple[int, int], now: float) -> None:
+        facts = _counted(self.context.rounds[before[0] :])
+        supports = _counted(self.context.supports.rounds(before[1], len(self.context.supports)))
+        for round in rounds:
+            self.trace.record(RoundMerged, now, round, facts.get(round, 0), supports.get(round, 0))
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -511,6 +523,19 @@ class Machine:
                 check_decision(self.view(), fact, self.job.job_id, ahead=ahead)
             checked.append(fact)
         return checked
+
+
+def _round(done: Done) -> int:
+    """Return the round that an activation read."""
+    return done.activation.view.round
+
+
+def _counted(rounds: Iterable[int]) -> dict[int, int]:
+    """Return how often each round occurs."""
+    found: dict[int, int] = {}
+    for round in rounds:
+        found[round] = found.get(round, 0) + 1
+    return found
 
 
 def _is_unpaid(done: Done) -> bool:

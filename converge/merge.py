@@ -6,7 +6,7 @@ Merging the same effect twice adds nothing.
 
 __all__ = ["Growth", "fresh", "merge", "premises"]
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from converge.context import Context
@@ -38,45 +38,45 @@ class Growth(NamedTuple):
 
 
 class _Additions:
-    """Adds to one context for one merge and counts what was new."""
+    """What one merge adds to a context, counted by where its logs ended before."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.facts, self.supports = len(context.facts), len(context.supports)
         self.bodies: list[bytes] = []
-        self.grown: set[tuple[str, int]] = set()
+        self.lowered: set[tuple[str, int]] = set()
 
     def fact(self, fact: Fact, body: bytes, round: int) -> None:
         if self.context.add(fact, round):
             self.bodies.append(body)
-            self.grown.add((kind_of(fact).label, round))
 
     def support(self, fact_id: str, source: Source, round: int, evidence: Evidence) -> None:
         place = self.context.position[fact_id]
-        before = self.context.rounds[place]
+        if round < self.context.rounds[place]:  # it is known earlier than it was thought to be
+            self.lowered.add((kind_of(self.context.facts[place]).label, round))
         self.context.support(place, source, round, evidence)
-        if self.context.rounds[place] < before:  # it is known earlier than it was thought to be
-            self.grown.add((kind_of(self.context.facts[place]).label, round))
 
     def growth(self) -> Growth:
-        facts = len(self.context.facts) - self.facts
+        facts, rounds = self.context.facts[self.facts :], self.context.rounds[self.facts :]
+        grown = {(kind_of(fact).label, round) for fact, round in zip(facts, rounds, strict=True)}
         supports = len(self.context.supports) - self.supports
-        return Growth(facts, supports, frozenset(self.grown), tuple(self.bodies))
+        return Growth(len(facts), supports, frozenset(grown | self.lowered), tuple(self.bodies))
 
 
 def merge(context: Context, effects: Iterable[tuple[Effect, int]]) -> Growth:
     """Merge effects, each into a round, and return what grew."""
     additions = _Additions(context)
     for effect, round in effects:
-        for emission in effect.emissions:
-            additions.fact(emission.fact, emission.body, round)
-        uncited = any(emission.evidence is None for emission in effect.emissions)
-        node = context.node(effect.given) if uncited else effect.given
-        for emission in effect.emissions:
-            evidence = node if emission.evidence is None else _positions(context, emission.evidence)
-            additions.support(emission.fact_id, effect.source, round, evidence)
+        source, emissions = effect.source, effect.emissions
+        for fact, _, body, _ in emissions:
+            additions.fact(fact, body, round)
+        node = None if effect.given is None else context.node(effect.given)
+        for _, fact_id, _, cited in emissions:
+            evidence = _positions(context.position, cited) if cited is not None else node
+            assert evidence is not None
+            additions.support(fact_id, source, round, evidence)
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
-        context.complete(effect.source, effect.round, round)
+        context.complete(source, effect.round, round)
     return additions.growth()
 
 
@@ -105,5 +105,7 @@ def fresh(context: Context, effects: Iterable[Effect]) -> set[str]:
     return {emission.fact_id for effect in effects for emission in effect.emissions} - context.position.keys()
 
 
-def _positions(context: Context, ids: Sequence[str]) -> tuple[int, ...]:
-    return tuple(sorted({context.position[fact_id] for fact_id in ids}))
+def _positions(position: Mapping[str, int], ids: Sequence[str]) -> tuple[int, ...]:
+    if len(ids) == 1:
+        return (position[ids[0]],)
+    return tuple(sorted({position[fact_id] for fact_id in ids}))

@@ -5,14 +5,26 @@ __all__ = ["Outcome"]
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
 
 from converge.deciding import Asked, asked
 from converge.fact import Fact, Failure
 from converge.intent import Spend
-from converge.proof import Proof
+from converge.lookup import ANY_KEY
+from converge.snapshot import Snapshot
 from converge.stop import Stop, StopReason
 from converge.trace import Event, Warned
 from converge.view import View
+from converge.wiring import Wiring
+
+if TYPE_CHECKING:  # nearly every job ends without a question, and answering takes a good deal of code
+    from converge.explain.absence import Absence
+    from converge.explain.cost import JobCost
+    from converge.explain.course import Course
+    from converge.explain.explained import Explained, Words
+    from converge.explain.explanation import Explanation
+    from converge.explain.fact_cost import FactCost
+    from converge.explain.parting import Parting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +33,7 @@ class Outcome:
 
     `missing` names the optional agents that failed; `errors` holds, by agent, what was raised in this run by those
     that still fail, to be looked at or raised. `cycles` counts what was committed. `doubts` says what of the schedule
-    makes this outcome depend on timing.
+    makes this outcome depend on timing. `position` and `wiring` are what questions about the job are answered from.
     """
 
     job_id: str
@@ -29,6 +41,8 @@ class Outcome:
     context: View
     trace: Sequence[Event]
     spend: Spend
+    position: Snapshot = dataclasses.field(repr=False, compare=False)
+    wiring: Wiring = dataclasses.field(repr=False, compare=False)
     missing: tuple[str, ...] = ()
     cycles: int = 0
     errors: Mapping[str, BaseException] = dataclasses.field(default_factory=dict, repr=False)
@@ -71,9 +85,54 @@ class Outcome:
             reasons.append(f"{len(resting)} live facts rest on the failure of an agent")
         return tuple(reasons)
 
-    def why(self, fact: Fact) -> Proof:
-        """Return a proof of a live fact, down to given facts. Raises FactNotLive."""
-        return self.context.why(fact)
+    @cached_property
+    def explained(self) -> "Explained":
+        """The job as what can be asked why; the methods here ask it."""
+        from converge.explain.explained import Explained
+
+        return Explained(self.position, self.wiring.agents, self.wiring.kinds)
+
+    def why(self, fact: "Words") -> "Explanation":
+        """Return the smallest proof of a live fact, with what models were asked and answered. Raises FactNotLive."""
+        return self.explained.why(fact)
+
+    def why_not(self, kind: type[Fact] | Fact | str, key: Any = ANY_KEY, **fields: Any) -> "Absence":
+        """Return who could have stated such a fact, and what stood in the way of each.
+
+        Of a kind, of a key, or with some fields, as in `why_not(Risk, "fire")`. Raises FactHolds where one holds, and
+        FactUnknown for a kind that there is not.
+        """
+        return self.explained.why_not(kind, key, **fields)
+
+    def history(self, fact: "Words") -> "Course":
+        """Return when a fact came, who stated and who marked it, and when it fell and returned. Raises FactUnknown."""
+        return self.explained.history(fact)
+
+    @overload
+    def cost(self) -> "JobCost": ...
+    @overload
+    def cost(self, fact: "Words") -> "FactCost": ...
+    def cost(self, fact: "Words | None" = None) -> "JobCost | FactCost":
+        """Return what the job's calls came to and on what; of a fact, its own part, and all that its proof came to."""
+        return self.explained.cost(fact)
+
+    def diff(self, other: "Outcome") -> "Parting":
+        """Return the first effect in which this job and another part, and what follows; falsy where none does."""
+        return self.explained.diff(other.explained)
+
+    def to_records(self, kind: type[Fact] | str | None = None) -> list[dict[str, Any]]:
+        """Return every fact as a plain dictionary, as `pandas.DataFrame` and `polars.DataFrame` take them.
+
+        Of one kind, its fields are columns; else the content of a fact is JSON text, since kinds have other fields.
+        Beside stand `fact_id`, `fact_kind`, `fact_label`, `fact_round` and `fact_agents`.
+        """
+        return self.explained.to_records(kind)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: why the job stopped, what it concluded and why, and what it spent."""
+        from converge.explain.page import fragment
+
+        return fragment(self.explained.outline(str(self.stop), self.spend), _SHOWN)
 
     @cached_property
     def digest(self) -> str:
@@ -89,3 +148,6 @@ class Outcome:
     def proof_digest(self) -> str:
         """A digest of every fact and every support."""
         return self.context.proof_digest()
+
+
+_SHOWN = 200  # lines

@@ -67,7 +67,7 @@ class Part:
         return False
 
     def _add(self, fact: int, index: int) -> None:
-        evidence = self._known.supports[index].evidence
+        evidence = self._known.supports.evidence(index)
         if isinstance(evidence, Given):
             node = self._node(self._around.reliance.node(evidence))
             needs: tuple[int, ...] | None = None if node is None else (node,)

@@ -8,7 +8,7 @@ stream per activation, and an agent that waits holds only its worker.
 __all__ = ["Pool"]
 
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,8 @@ class Pool:
         self._tasks, self._results, self._clock = tasks, results, clock
         self._check, self._max_emissions, self._recall = check, max_emissions, recall
         self._ready: deque[Activation] = deque()
-        self._parked: list[anyio.Event] = []
+        self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
+        self._closed = False
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
 
     def submit(self, activations: Iterable[Activation]) -> None:
@@ -59,57 +60,74 @@ class Pool:
         self._ready.extend(activations)
         self._wake_one()
 
+    def close(self) -> None:
+        """Let the workers end, once nothing is under way: cheaper than to cancel them."""
+        self._closed = True
+        for _ in range(self._parked):
+            self._calls.release()
+
     def _wake_one(self) -> None:
         if self._waking:
             return
         self._waking = True
         if self._parked:
-            self._parked.pop().set()
+            self._parked -= 1
+            self._calls.release()
         else:
             self._tasks.start_soon(self._work)
 
     async def _work(self) -> None:
-        while True:
+        while not self._closed:
             self._waking = False
-            turn = self._clock.elapsed()
+            turn = now = self._clock.elapsed()
             while self._ready:
                 activation = self._ready.popleft()
-                if self._ready:
+                if self._ready and not self._waking:
                     self._wake_one()
-                await self._perform(activation)
-                if self._clock.elapsed() - turn > _TURN_SECONDS:
+                ended = await self._perform(activation, now)
+                if ended is None:  # whoever ran here next would be taken for cancelled
+                    if self._ready:
+                        self._wake_one()
+                    return
+                now = ended
+                if now - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
-                    turn = self._clock.elapsed()
-            parked = anyio.Event()
-            self._parked.append(parked)
-            await parked.wait()
+                    turn = now = self._clock.elapsed()
+            if not self._closed:  # as it may be by now, where it gave way
+                self._parked += 1
+                await self._calls.acquire()
 
-    async def _perform(self, activation: Activation) -> None:
-        """Run one activation; whatever happens, its Done is sent, unless the job itself is being cancelled."""
-        started, attempts = self._clock.elapsed(), [0]
+    async def _perform(self, activation: Activation, started: float) -> float | None:
+        """Run one activation, and return when it ended; None where it cancelled the worker's task, which is to end.
+
+        Whatever happens, its Done is sent, unless the job itself is being cancelled.
+        """
         effect: Effect | None = None
         error: BaseException | None = None
+        attempts, is_spoiled = [1], False
         try:
-            effect = await Isolated(self._attempts(activation, attempts))
+            if activation.error is not None:
+                raise activation.error
+            if (effect := self._recall(activation)) is not None:
+                self._check(activation.view, effect)
+            elif activation.agent.retry is None:
+                effect = await Isolated(self._attempt(activation.agent, activation.view))
+            else:
+                effect = await Isolated(self._attempts(activation.agent, activation.view, attempts))
         except (Exception, SystemExit, GeneratorExit) as raised:  # exit() in a tool ends an activation, not the process
-            error = raised
+            effect, error = None, raised
         except anyio.get_cancelled_exc_class() as raised:
             if anyio.current_effective_deadline() == -inf:
                 raise
-            error = raised  # the agent cancelled itself: that is its own failure
-        seconds = self._clock.elapsed() - started
+            effect, error, is_spoiled = None, raised, True  # the agent cancelled itself: that is its own failure
+        ended = self._clock.elapsed()
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
-        self._results.send_nowait(Done(activation, effect, error, seconds, max(1, attempts[0])))
+        self._results.send_nowait(Done(activation, effect, error, ended - started, attempts[0]))
+        return None if is_spoiled else ended
 
-    async def _attempts(self, activation: Activation, attempts: list[int]) -> Effect:
-        if activation.error is not None:
-            raise activation.error
-        _, agent, view, _ = activation
-        if (said := self._recall(activation)) is not None:
-            self._check(view, said)
-            return said
-        if agent.retry is None:
-            return await self._attempt(agent, view)
+    async def _attempts(self, agent: Agent, view: View, attempts: list[int]) -> Effect:
+        assert agent.retry is not None
+        attempts[0] = 0
         async for attempt in _policy(agent.retry, self._clock):
             with attempt:
                 attempts[0] += 1
@@ -117,11 +135,8 @@ class Pool:
         raise AssertionError("tenacity ends a loop by returning or raising")
 
     async def _attempt(self, agent: Agent, view: View) -> Effect:
-        try:
-            if agent.timeout is None:  # a deadline scope costs more than a whole activation: only for those who ask
-                emitted = await self._emitted(agent, view)
-            else:
-                emitted = await self._emitted_in_time(agent, view, agent.timeout)
+        try:  # a deadline scope costs more than a whole activation: only for those who ask
+            emitted = await (self._emitted if agent.timeout is None else self._emitted_in_time)(agent, view)
         finally:
             view.close()
         if view.refused is not None:
@@ -130,7 +145,9 @@ class Pool:
         self._check(view, effect)
         return effect
 
-    async def _emitted_in_time(self, agent: Agent, view: View, seconds: float) -> list[object]:
+    async def _emitted_in_time(self, agent: Agent, view: View) -> list[object]:
+        seconds = agent.timeout
+        assert seconds is not None
         started = self._clock.elapsed()
         with self._clock.move_on_after(seconds):
             emitted = await self._emitted(agent, view)
@@ -146,9 +163,16 @@ class Pool:
             produced = agent.run(view)
         if hasattr(produced, "__await__"):
             produced = await produced
-        if hasattr(produced, "__aiter__"):
-            return await self._collected(agent, produced)
-        return self._listed(agent, produced)
+        if not hasattr(produced, "__aiter__"):
+            return self._listed(agent, produced)
+        emitted: list[object] = []
+        async for value in produced:
+            emitted.append(value)
+            if len(emitted) > self._max_emissions:
+                if hasattr(produced, "aclose"):
+                    await produced.aclose()
+                raise TooManyEmissions(agent.name, self._max_emissions)
+        return emitted
 
     def _called(self, agent: Agent, view: View) -> Any:
         """Run a blocking agent to its end, a generator included, within the thread."""
@@ -169,16 +193,6 @@ class Pool:
             if len(emitted) > self._max_emissions:
                 if hasattr(produced, "close"):
                     produced.close()
-                raise TooManyEmissions(agent.name, self._max_emissions)
-        return emitted
-
-    async def _collected(self, agent: Agent, produced: AsyncIterable[Any]) -> list[object]:
-        emitted: list[object] = []
-        async for value in produced:
-            emitted.append(value)
-            if len(emitted) > self._max_emissions:
-                if hasattr(produced, "aclose"):
-                    await produced.aclose()
                 raise TooManyEmissions(agent.name, self._max_emissions)
         return emitted
 

@@ -132,8 +132,11 @@ class Store(Protocol):
     async def load(self, job_id: str, cycle: int | None = None) -> StoredJob:
         """Return a job, or what it was when `cycle` was complete. Raises JobUnknown or CycleUnknown."""
 
-    async def rows(self, job_id: str) -> Sequence[StoredRow]:
-        """Return all rows of a job as they are kept, the header first. Raises JobUnknown."""
+    async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
+        """Return the rows of a job with a higher number than `after` as they are kept, in order; the header is row 0.
+
+        Raises JobUnknown.
+        """
 
     async def anchor(self, job_id: str) -> tuple[int, str]:
         """Return number and digest of the last row when a lease of the job was last given back; (0, "") for never."""

@@ -11,6 +11,7 @@ That is no part of a watermark: which labels could have changed, for all that wa
 
 __all__ = ["Progress"]
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
@@ -34,14 +35,17 @@ class Progress:
         self, wiring: Wiring, context: Context, watermarks: Mapping[str, Watermark], captures: Captures
     ) -> None:
         self.wiring, self._context, self._known, self._captures = wiring, context, watermarks, captures
-        self.watermarks = [Watermark(a.source) if self._is_new(a) else watermarks[a.name] for a in wiring.agents]
+        new = {number for number, agent in enumerate(wiring.agents) if not watermarks or self._is_new(agent)}
+        agents = enumerate(wiring.agents)
+        self.watermarks = [Watermark(a.source) if number in new else watermarks[a.name] for number, a in agents]
         self.view_type: type[View] = View
         # Agents whose watermark a commit has yet to hold; a new one is noted at once, so that a resume knows it.
-        self._moved = {number for number, agent in enumerate(wiring.agents) if self._is_new(agent)}
+        self._moved = new
         self._due: dict[int, int] = {}  # agent -> the first round it has not read
-        self._waiting: list[dict[int, set[int]]] = [{} for _ in wiring.flow.groups]  # group -> round -> agents due
+        # Groups that nothing concerns are in neither of these: what they cost must not grow with how many there are.
+        self._waiting: dict[int, dict[int, set[int]]] = {}  # group -> round -> agents due
+        self._reading: dict[int, dict[int, int]] = {}  # group -> round -> how many read it
         self._open: dict[int, int] = {}  # agent -> the round it is reading
-        self._reading: list[dict[int, int]] = [{} for _ in wiring.flow.groups]  # group -> round -> how many read it
         self._again: dict[int, frozenset[int]] = {}  # agent -> facts it is given a second time
         self._overlooked: dict[int, int] = {}  # agent -> up to here, labels that could have changed did not
         self._tried_again: set[int] = set()  # agents that failed, and may have better luck though nothing has grown
@@ -92,16 +96,18 @@ class Progress:
     def wake_one(self, number: int, round: int) -> None:
         """Note that an agent has `round` unread."""
         before = self._due.get(number)
-        if before is not None and before <= round:
-            return
-        self._forget(number)
+        if before is not None:
+            if before <= round:
+                return
+            self._forget(number)
         self._due[number] = round
-        self._waiting[self.wiring.flow.group_of[number]].setdefault(round, set()).add(number)
+        self._waiting.setdefault(self.wiring.flow.group_of[number], {}).setdefault(round, set()).add(number)
 
     def offer(self, number: int, facts: frozenset[int], round: int) -> None:
         """Give an agent some facts once more, in a round in which nothing else is new."""
         self._again[number] = facts
-        self._move(number, self.watermarks[number]._replace(offered=round))
+        self.watermarks[number] = self.watermarks[number]._replace(offered=round)
+        self._moved.add(number)
         self.wake_one(number, round)
 
     def offered(self) -> list[int]:
@@ -140,13 +146,14 @@ class Progress:
         """
         found: dict[int, int] = {}
         settled: dict[int, int] = {}
-        for place, (waiting, reading) in enumerate(zip(self._waiting, self._reading, strict=True)):
-            if waiting or reading:
-                group = self.wiring.flow.groups[place]
-                if group.settled:
-                    settled[place] = min([self.highest_upstream(place), *reading])
-                else:
-                    found[place] = min([*reading, *waiting])
+        for place in self._waiting.keys() | self._reading.keys():
+            waiting, reading = self._waiting.get(place, ()), self._reading.get(place, ())
+            if self.wiring.flow.groups[place].settled:
+                settled[place] = min([self.highest_upstream(place), *reading])
+            else:
+                found[place] = min([*reading, *waiting])
+        if not settled:
+            return found
         bounds = found | settled
         for place, own in settled.items():
             upstream = self.wiring.flow.upstream[place]
@@ -155,7 +162,7 @@ class Progress:
 
     def due(self) -> Iterator[tuple[int, Group, int, set[int]]]:
         """Iterate over what is unread: group's place, group, round, and the agents that are not reading already."""
-        for place, waiting in enumerate(self._waiting):
+        for place, waiting in self._waiting.items():
             for round, numbers in waiting.items():
                 free = numbers - self._open.keys() if self._open else set(numbers)
                 if free:
@@ -166,7 +173,7 @@ class Progress:
         flow = self.wiring.flow
         for other in flow.upstream[place]:
             mutual = flow.groups[other].settled and flow.circles[other] == flow.circles[place]
-            if self._reading[other] or (self._waiting[other] and not mutual):
+            if other in self._reading or (other in self._waiting and not mutual):
                 return False
         return True
 
@@ -198,29 +205,33 @@ class Progress:
         self._forget(number)
         self._tried_again.discard(number)
         self._open[number] = round
-        reading = self._reading[self.wiring.flow.group_of[number]]
+        reading = self._reading.setdefault(self.wiring.flow.group_of[number], {})
         reading[round] = reading.get(round, 0) + 1
 
     def release(self, number: int) -> None:
         """Note that an agent's activation has ended."""
-        round = self._open.pop(number)
-        reading = self._reading[self.wiring.flow.group_of[number]]
-        reading[round] -= 1
-        if not reading[round]:
+        round, place = self._open.pop(number), self.wiring.flow.group_of[number]
+        reading = self._reading[place]
+        if reading[round] > 1:
+            reading[round] -= 1
+        elif len(reading) > 1:
             del reading[round]
+        else:
+            del self._reading[place]
 
     def view(self, number: int, round: int) -> View:
         """Return an agent's view of a round."""
         reader, watermark = self.wiring.agents[number].reader, self.watermarks[number]
-        again, mends = self._again.get(number, _NOTHING), watermark.offered == round
-        return self.view_type(self._context, round, reader, watermark.ran, again, self._captures, mends=mends)
+        again = self._again.get(number, _NOTHING)
+        return self.view_type(
+            self._context, round, reader, watermark.ran, again, self._captures, mends=watermark.offered == round
+        )
 
     def completed(self, number: int, round: int, wrote: int) -> None:
         """Note a completed activation that read `round`."""
         watermark = self.watermarks[number]
-        again = self._again.pop(number, None)
-        mended = watermark.mended if again is None else round
-        self._finish(number, watermark._replace(ran=round, seen=round, failed=False, wrote=wrote, mended=mended))
+        mended = watermark.mended if self._again.pop(number, None) is None else round
+        self._finish(number, Watermark(watermark.source, round, round, False, wrote, mended, watermark.offered))
 
     def overlook(self, number: int, round: int) -> None:
         """Note that nothing had changed for an agent up to `round`, or up to what it had due above that."""
@@ -264,31 +275,34 @@ class Progress:
     def _finish(self, number: int, watermark: Watermark) -> None:
         """Move a watermark to what was looked at; what lies above it is unread."""
         if watermark != self.watermarks[number]:
-            self._move(number, watermark)
-        self._forget(number)
+            self.watermarks[number] = watermark
+            self._moved.add(number)
+        if number in self._due:
+            self._forget(number)
         round = self._first_unread(number, watermark.seen)
         if round is not None:
             self.wake_one(number, round)
 
-    def _move(self, number: int, watermark: Watermark) -> None:
-        self.watermarks[number] = watermark
-        self._moved.add(number)
-
     def _forget(self, number: int) -> None:
         round = self._due.pop(number, None)
-        if round is not None:
-            waiting = self._waiting[self.wiring.flow.group_of[number]]
-            waiting[round].discard(number)
-            if not waiting[round]:
-                del waiting[round]
+        if round is None:
+            return
+        place = self.wiring.flow.group_of[number]
+        waiting = self._waiting[place]
+        waiting[round].discard(number)
+        if not waiting[round]:
+            del waiting[round]
+            if not waiting:
+                del self._waiting[place]
 
     def _first_unread(self, number: int, seen: int) -> int | None:
         agent, context = self.wiring.agents[number], self._context
         found: float = inf
         for label in agent.reader.reads or ():
             log = context.kinds.get(label)
-            if log is not None and (round := log.first_after(seen)) is not None:
-                found = min(found, round)
+            # Mostly there is nothing, and that shows at a glance.
+            if log is not None and log.rounds and log.rounds[-1] > seen:
+                found = min(found, log.rounds[bisect_right(log.rounds, seen)])
         if agent.replacing and not context.labelling.all_live(context.highest):
             flow, seen = self.wiring.flow, max(seen, self._overlooked.get(number, _NEVER))
             for label in flow.groups[flow.group_of[number]].minds:

@@ -1,31 +1,38 @@
-"""A proof: why a fact holds, down to what was given from outside."""
+"""A proof: why a fact holds, down to what was given from outside, by the fewest steps (see `smallest`).
 
-__all__ = ["Proof", "joined", "path_between", "prove"]
+A proof is unfolded where it is looked at: asking for one costs nothing that depends on how much lies behind it.
+"""
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+__all__ = ["Many", "Proof", "Proving", "joined", "path_between", "prove"]
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Generic, TypeVar, overload
 
 from converge.context import Context
 from converge.errors import FactNotLive
 from converge.fact import Fact, id_of
-from converge.support import OUTSIDE
+from converge.smallest import Smallest
+from converge.support import OUTSIDE, Support
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Proof:
     """One live fact with the proofs of the facts it rests on; `agent` is None for a fact given from outside.
 
     Printing it shows the tree; what was shown already is named and not unfolded again.
     """
 
-    fact: Fact
-    agent: str | None
-    round: int
-    because: tuple["Proof", ...]
+    def __init__(self, fact: Fact, agent: str | None, round: int, because: Callable[[], Sequence[Any]]) -> None:
+        self.fact, self.agent, self.round, self._reasons = fact, agent, round, because
 
     def __repr__(self) -> str:
         by = "given" if self.agent is None else f"by {self.agent}, because of {len(self.because)} facts"
         return f"<proof of {self.fact!r}, {by}; print it to see the tree>"
+
+    @cached_property
+    def because(self) -> Sequence["Proof"]:
+        """The proofs of what this one rests on, in the order of their merging; many of them are made when looked at."""
+        return self._reasons()
 
     def premises(self) -> tuple[Fact, ...]:
         """Return the given facts that this one rests on in the end, each once."""
@@ -34,7 +41,7 @@ class Proof:
     def steps(self) -> Iterator["Proof"]:
         """Iterate over the proof of each fact in the tree once, this one first."""
         seen: set[str] = set()
-        waiting = [self]
+        waiting: list[Proof] = [self]
         while waiting:
             proof = waiting.pop()
             if id_of(proof.fact) not in seen:
@@ -45,7 +52,7 @@ class Proof:
     def __str__(self) -> str:
         lines: list[str] = []
         shown: set[int] = set()  # by identity: the proofs of one tree, and their reasons, are shared
-        waiting = [(self, "", "")]
+        waiting: list[tuple[Proof, str, str]] = [(self, "", "")]
         while waiting:
             proof, first, rest = waiting.pop()
             by = "given" if proof.agent is None else f"{proof.agent}, round {proof.round}"
@@ -60,34 +67,86 @@ class Proof:
         return "\n".join(lines)
 
 
+P = TypeVar("P")
+
+
+class Proving(Generic[P]):
+    """Makes proofs of one context as of one round, each once; `make` says what of.
+
+    It is called with the proving itself, the position of a fact, and its support.
+    """
+
+    def __init__(self, context: Context, upto: int, make: "Callable[[Proving[P], int, Support], P]") -> None:
+        self.context, self.upto, self.smallest = context, upto, Smallest(context, upto)
+        self._make = make
+        self._proofs: dict[int, P] = {}
+        self._reasons: dict[Hashable, Sequence[P]] = {}  # by evidence: a node is shared, and so are the reasons
+
+    def of(self, fact: Fact) -> P:
+        """Return the proof of a fact. Raises FactNotLive for one that is unknown, dead or disputed."""
+        position = self.context.position.get(id_of(fact))
+        if position is None or not self.context.is_live(position, self.upto):
+            raise FactNotLive(id_of(fact), known=position is not None)
+        return self._of(position)
+
+    def reasons(self, support: Support) -> Sequence[P]:
+        """Return the proofs of what a support rests on."""
+        shared = support.basis
+        if shared not in self._reasons:
+            evidence = self.context.evidence_of(support)
+            self._reasons[shared] = (
+                Many(evidence, self._of) if len(evidence) > _MANY else tuple(map(self._of, evidence))
+            )
+        return self._reasons[shared]
+
+    def author(self, support: Support) -> str | None:
+        """Return the agent that states a support; None for what was given."""
+        source = self.context.supports.sources[support.source]
+        return None if source == OUTSIDE else source.agent
+
+    def _of(self, place: int) -> P:
+        proof = self._proofs.get(place)
+        if proof is None:
+            proof = self._proofs[place] = self._make(self, place, self.smallest.support(place))
+        return proof
+
+
+_MANY = 100  # reasons; more are made when they are looked at
+
+
+class Many(Sequence[P]):
+    """A sequence whose items are made when somebody looks at them."""
+
+    def __init__(self, items: Sequence[Any], make: Callable[[Any], P]) -> None:
+        self._items, self._make = items, make
+
+    @overload
+    def __getitem__(self, index: int) -> P: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[P]: ...
+    def __getitem__(self, index: int | slice) -> P | Sequence[P]:
+        if isinstance(index, slice):
+            return Many(self._items[index], self._make)
+        return self._make(self._items[index])
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
 def prove(context: Context, fact: Fact, upto: int) -> Proof:
-    """Return a proof of a live fact. Raises FactNotLive for one that is unknown, dead or disputed."""
+    """Return the smallest proof of a live fact. Raises FactNotLive for one that is unknown, dead or disputed."""
     if not isinstance(fact, Fact):
         raise TypeError(f"why() takes a fact, not {fact!r:.80}")
-    position = context.position.get(id_of(fact))
-    if position is None or not context.is_live(position, upto):
-        raise FactNotLive(id_of(fact), known=position is not None)
-    proofs: dict[int, Proof] = {}
-    reasons: dict[int, tuple[Proof, ...]] = {}  # by evidence, so that facts that share a node share their reasons
-    waiting = [position]
-    while waiting:  # a stack instead of recursion: chains may be thousands of facts long
-        support = context.reason(waiting[-1], upto)
-        evidence = context.evidence_of(support)
-        missing = [place for place in evidence if place not in proofs]
-        if missing:
-            waiting += missing
-            continue
-        place = waiting.pop()
-        source = context.supports.sources[support.source]
-        author = None if source == OUTSIDE else source.agent
-        because = reasons.setdefault(id(support.evidence), tuple(proofs[rests_on] for rests_on in evidence))
-        proofs[place] = Proof(context.facts[place], author, support.round, because)
-    return proofs[position]
+    return Proving(context, upto, _proof).of(fact)
+
+
+def _proof(proving: Proving[Proof], place: int, support: Support) -> Proof:
+    return Proof(proving.context.facts[place], proving.author(support), support.round, lambda: proving.reasons(support))
 
 
 def joined(members: Sequence[Proof], fact: Fact) -> Proof:
     """Return the proof of a join that is no fact itself: it rests on the facts it was made of."""
-    return Proof(fact, "join", max(proof.round for proof in members), tuple(members))
+    return Proof(fact, "join", max(proof.round for proof in members), lambda: tuple(members))
 
 
 def path_between(context: Context, evidence: Sequence[int], target: int) -> tuple[str, ...]:

@@ -21,14 +21,15 @@ from converge.view import View
 
 def remark(effect: Effect, context: Context) -> str:
     """Return an effect as JSON, in which facts are named by id: positions are those of one context."""
-    picks = [id_of(context.facts[place]) for place in effect.given.picks]
+    given = effect.given or Given()
+    picks = [id_of(context.facts[place]) for place in given.picks]
     emissions = [[one.fact_id, from_json(one.body), one.evidence] for one in effect.emissions]
-    return json.dumps({"emissions": emissions, "ranges": effect.given.ranges, "picks": picks}, ensure_ascii=False)
+    return json.dumps({"emissions": emissions, "ranges": given.ranges, "picks": picks}, ensure_ascii=False)
 
 
 def recall(agent: Agent, view: View, context: Context, captures: Captures) -> Effect | None:
     """Return what an agent said on a view before; None if it never did, or its kinds do not take that any more."""
-    if not captures.has_said(agent.name) or not captures.knows(question := view.saying()):
+    if agent.name not in captures.said or not captures.knows(question := view.saying()):
         return None
     said = captures.answer(question)
     try:
@@ -36,7 +37,8 @@ def recall(agent: Agent, view: View, context: Context, captures: Captures) -> Ef
     except (FactInvalid, LookupError):
         return None
     picks = tuple(context.position[fact_id] for fact_id in said["picks"])
-    return Effect(agent.source, view.round, emissions, Given(tuple(Range(*part) for part in said["ranges"]), picks))
+    given = Given(tuple(Range(*part) for part in said["ranges"]), picks)
+    return Effect(agent.source, view.round, emissions, None if given == Given() else given)
 
 
 def _emission(agent: Agent, fact_id: str, content: Any, evidence: list[str] | None) -> Emission:

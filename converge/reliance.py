@@ -38,7 +38,7 @@ class Reliance:
         supports, of_live = self._known.supports, []
         new, self._indexed = range(self._indexed, len(supports)), len(supports)
         for index in new:
-            evidence = supports[index].evidence
+            evidence = supports.evidence(index)
             if isinstance(evidence, Given) and any(part.live for part in evidence.ranges):
                 of_live.append((max(part.upto for part in evidence.ranges), index))
             else:
@@ -66,7 +66,7 @@ class Reliance:
         return [fact for fact in {*some, *others} if _holds(members, fact)]
 
     def _use(self, index: int) -> None:
-        evidence: Iterable[int] | Given = self._known.supports[index].evidence
+        evidence: Iterable[int] | Given = self._known.supports.evidence(index)
         if not isinstance(evidence, Given):
             for cited in evidence:
                 self._uses.setdefault(cited, []).append(index)

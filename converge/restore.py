@@ -51,7 +51,7 @@ def _named(job_id: str, number: int) -> Iterator[None]:
         yield
     except StoredFactInvalid:
         raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         reason = f"it is not as it was written ({type(error).__name__}: {error}): {_EDITED}"
         raise StoredFactInvalid(job_id, f"row {number}", reason) from error
 
@@ -82,12 +82,12 @@ def _restored(stored: StoredJob, kinds: Mapping[str, Kind] | None, doubles: "lis
     last = max((number for number, body in enumerate(stored.bodies, start=1) if _ANEW.match(body)), default=0)
     for number, body in enumerate(stored.bodies, start=1):
         with _named(job_id, number):
-            row = from_json(body)
+            row = from_json(body, cache_strings="keys")
             if row["form"] not in _FORMS:
                 reason = f"form {row['form']} is not form {FORM} of rows"
                 raise StoredFactInvalid(job_id, f"row {number}", reason)
             job.apply(row, number, is_history=number < last)
-    job.snapshot.spend = job.snapshot.spend.with_calls(job.snapshot.captures.ledger.spent)
+    job.snapshot.spend = job.snapshot.spend.with_calls(*job.snapshot.captures.ledger.spent)
     return job
 
 
@@ -146,8 +146,13 @@ class _Restoring:
 
     def _facts(self, rows: list[Any]) -> None:
         context, kinds = self.snapshot.context, self._kinds
-        for fact_id, round, content in rows:
-            fact = kinds.fact(fact_id, content)
+        if not rows:
+            return
+        ids, rounds, contents = zip(*rows, strict=True)
+        facts = kinds.facts(ids, contents)
+        if not kinds.renamed and context.extend(facts, rounds):
+            return
+        for fact, round in zip(facts, rounds, strict=True):
             is_new = context.add(fact, round)
             if not is_new or kinds.renamed:
                 self._move(fact, round, is_new=is_new)
@@ -165,15 +170,17 @@ class _Restoring:
 
     def _supports(self, row: Mapping[str, Any]) -> None:
         context, places = self.snapshot.context, self._places
-        sources = [Source(*source) for source in row["sources"]]
+        numbers = [context.supports.number(Source(*source)) for source in row["sources"]]
         nodes = [context.node(self._given(*node)) for node in row["given"]]
-        for fact, source, round, evidence in row["supports"]:
-            if places is None:
-                rests_on = nodes[evidence] if isinstance(evidence, int) else tuple(evidence)
-                context.support(fact, sources[source], round, rests_on)
-            else:
-                cited = nodes[evidence] if isinstance(evidence, int) else _moved(evidence, places)
-                context.support(places[fact], sources[source], round, cited)
+        if not row["supports"]:
+            return
+        facts, sources, rounds, evidence = zip(*row["supports"], strict=True)
+        if places is None:
+            cited = [nodes[one] if isinstance(one, int) else tuple(one) for one in evidence]
+        else:
+            facts = tuple(places[fact] for fact in facts)
+            cited = [nodes[one] if isinstance(one, int) else _moved(one, places) for one in evidence]
+        context.derive(facts, [numbers[source] for source in sources], rounds, cited)
 
     def _given(self, ranges: Iterable[Any], picks: Iterable[int]) -> Given:
         labels, places = self._kinds.labels, self._places

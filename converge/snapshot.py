@@ -8,9 +8,11 @@ Captures, which cannot wait for their cycle, are rows of their own.
 __all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic_core import to_json
 
 from converge.capture import Captures, Note, Question
 from converge.context import Context
@@ -18,8 +20,7 @@ from converge.effect import Given, Source
 from converge.fact import identified, stored_id
 from converge.intent import Budget, Spend
 from converge.ledger import Line
-from converge.support import Support
-from converge.trace import Trace, encode_event
+from converge.trace import Trace
 
 FORM = 3  # of a row's body
 Anew = Literal["reuse", "fresh"]  # what becomes of the captures of before
@@ -87,8 +88,8 @@ class Records:
 class Cycle:
     """What one cycle added, as ranges of the append-only logs; encoded when a store asks for the body.
 
-    since, upto: how many facts, supports and events there were before it, and with it. `rounds` and `supports` are
-    those of that moment: a later support may lower a round.
+    since, upto: how many facts, supports and events there were before it, and with it. `rounds` and `derived` are the
+    rounds of facts and of supports at that moment: a later support may lower them.
     """
 
     context: Context
@@ -100,43 +101,42 @@ class Cycle:
     stop: str | None
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
-    watermarks: tuple[Watermark, ...]
+    watermarks: Iterable[Watermark]
     spend: Spend
     budget: Budget | None  # where it may be another than before
     letter: int = 0
     anew: Anew | None = None
     bodies: tuple[bytes, ...] | None = None
     rounds: list[int] = dataclasses.field(init=False)
-    supports: list[Support] = dataclasses.field(init=False)
+    derived: Sequence[int] = dataclasses.field(init=False)
     completed: list[tuple[Source, int, int]] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         self.rounds = self.context.rounds[self.since[0] : self.upto[0]]
-        self.supports = self.context.supports[self.since[1] : self.upto[1]]
+        self.derived = self.context.supports.rounds(self.since[1], self.upto[1])
         # What a row that follows others adds to this, its watermarks say.
         self.completed = self.context.supports.completions() if self.anew else []
 
     def body(self) -> str:
         """Return the row as JSON."""
-        parts = {
-            "form": str(FORM),
-            "cycle": str(self.cycle),
-            **({"anew": _dump(self.anew)} if self.anew else {}),
-            **({"letter": str(self.letter)} if self.letter else {}),
-            "base": str(self.since[0]),
-            "facts": self._facts(),
+        parts: dict[str, Any] = {
+            **({"letter": self.letter} if self.letter else {}),
             **self._supports(),
-            **({"completed": _dump(self.completed)} if self.completed else {}),
-            "watermarks": _dump([[*watermark.source, *watermark[1:]] for watermark in self.watermarks]),
-            "spend": _dump(_fields(self.spend)),
-            **({"budget": _dump(_fields(self.budget))} if self.budget else {}),
-            "trace": _dump([encode_event(event) for event in self.trace[self.since[2] : self.upto[2]]]),
+            **({"completed": self.completed} if self.completed else {}),
+            "watermarks": [(*watermark.source, *watermark[1:]) for watermark in self.watermarks],
+            "spend": self.spend._asdict(),
+            **({"budget": dataclasses.asdict(self.budget)} if self.budget else {}),
+            "trace": self.trace.encoded(self.since[2], self.upto[2]),
         }
-        return "{" + ",".join(f'"{name}":{text}' for name, text in parts.items()) + "}"
+        anew = f'"anew":"{self.anew}",' if self.anew else ""
+        # Facts were encoded when they got their ids.
+        start = f'{{"form":{FORM},"cycle":{self.cycle},{anew}"base":{self.since[0]},"facts":{self._facts()},'
+        return start + _dump(parts)[1:]
 
     def lighten(self) -> None:
-        """Drop the encoded facts; `body` encodes them again."""
+        """Drop the encoded facts, which `body` encodes again, and keep watermarks as numbers."""
         self.bodies = None
+        self.watermarks = _Packed(self.watermarks)
 
     def _facts(self) -> str:
         facts = self.context.facts[self.since[0] : self.upto[0]]
@@ -144,25 +144,39 @@ class Cycle:
         rows = zip(facts, self.rounds, bodies, strict=True)
         return "[" + ",".join(f'["{stored_id(fact)}",{round},{body.decode()}]' for fact, round, body in rows) + "]"
 
-    def _supports(self) -> dict[str, str]:
+    def _supports(self) -> dict[str, Any]:
         """Name each source and evidence node of the row once, and refer to them by number."""
         sources: dict[int, int] = {}
         nodes: dict[int, tuple[int, Given]] = {}
         rows = []
-        for support in self.supports:
-            evidence = support.evidence
+        supports = self.context.supports[self.since[1] : self.upto[1]]
+        for (fact, source, _, evidence), round in zip(supports, self.derived, strict=True):
+            rests_on: object = evidence
             if isinstance(evidence, Given):
-                evidence, _ = nodes.setdefault(id(evidence), (len(nodes), evidence))  # type: ignore[assignment]
-            rows.append([support.fact, sources.setdefault(support.source, len(sources)), support.round, evidence])
+                rests_on, _ = nodes.setdefault(id(evidence), (len(nodes), evidence))
+            rows.append((fact, sources.setdefault(source, len(sources)), round, rests_on))
         return {
-            "sources": _dump([self.context.supports.sources[number] for number in sources]),
-            "given": _dump([given for _, given in nodes.values()]),
-            "supports": _dump(rows),
+            "sources": [self.context.supports.sources[number] for number in sources],
+            "given": [given for _, given in nodes.values()],
+            "supports": rows,
         }
 
 
-def _fields(value: Spend | Budget) -> dict[str, float]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+class _Packed:
+    """The watermarks of a cycle as numbers in a row: there is one for each activation, and it is looked at rarely."""
+
+    __slots__ = ("_numbers", "_sources")
+
+    def __init__(self, watermarks: Iterable[Watermark]) -> None:
+        several = tuple(watermarks)
+        self._sources = [watermark.source for watermark in several]
+        self._numbers = array("i", [number for watermark in several for number in watermark[1:]])
+
+    def __iter__(self) -> Iterator[Watermark]:
+        columns = [iter(self._numbers)] * (len(Watermark._fields) - 1)
+        for source, (ran, seen, failed, *rest) in zip(self._sources, zip(*columns, strict=True), strict=True):
+            yield Watermark(source, ran, seen, bool(failed), *rest)
 
 
-_dump = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+def _dump(value: object) -> str:
+    return to_json(value).decode()

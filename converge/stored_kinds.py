@@ -3,13 +3,16 @@
 Nothing is guessed and nothing is left out. Where no kinds are given, every fact is read as plain JSON.
 """
 
-__all__ = ["BUILT_IN", "STATED", "StoredKinds"]
+__all__ = ["BUILT_IN", "STATED", "StoredKinds", "is_plain"]
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
+from itertools import groupby
 from types import new_class
 from typing import Any
 
@@ -52,6 +55,25 @@ class StoredKinds:
         self._kept: set[str] = set()  # facts about facts that are what they were
         self._checked = set(BUILT_IN)  # labels of which a fact has shown that its class makes the same ids still
         self._find_contents = contents
+
+    def facts(self, ids: Sequence[str], contents: Sequence[Any]) -> list[Fact]:
+        """Return stored facts in order. Raises StoredFactInvalid."""
+        found: list[Fact] = []
+        for label, run in groupby([fact_id[:_COLON] for fact_id in ids]):
+            found.append(self.fact(ids[len(found)], contents[len(found)]))
+            if rest := len([*run]) - 1:
+                part = slice(len(found), len(found) + rest)
+                found += self._alike(label, ids[part], contents[part])
+        return found
+
+    def _alike(self, label: str, ids: Sequence[str], contents: Sequence[Any]) -> Sequence[Fact]:
+        """Return facts of one label: all at once, where the label means what it did and each of them fits."""
+        if label in self._checked and label not in _NAMING:
+            with suppress(ValueError):  # one by one it is known which does not
+                facts = self.by_label[label].load_all(contents)
+                deque(map(remember, facts, ids), maxlen=0)
+                return facts
+        return [*map(self.fact, ids, contents)]
 
     def fact(self, fact_id: str, content: Any) -> Fact:
         """Return a stored fact. Raises StoredFactInvalid."""
@@ -178,6 +200,11 @@ def _split(label: str) -> tuple[str, int]:
     return name, int(version or 1)
 
 
+def is_plain(fact: Fact) -> bool:
+    """Whether a fact was read without its class: its field `content` holds its JSON."""
+    return getattr(type(fact), "__plain__", False)
+
+
 def _as_its_kind(fact: Any) -> str:
     """Write a fact that was read as plain JSON as one of its own class is written."""
     return f"{kind_of(fact).label}({', '.join(f'{name}={value!r}' for name, value in fact.content.items())})"
@@ -187,5 +214,10 @@ def _as_its_kind(fact: Any) -> str:
 def _plain_kind(label: str) -> Kind:
     name, version = _split(label)
     options = {"name": name, "version": version, "policy": "many"}
-    body = {"__annotations__": {"content": dict[str, Any]}, "__module__": __name__, "__repr__": _as_its_kind}
+    body = {
+        "__annotations__": {"content": dict[str, Any]},
+        "__module__": __name__,
+        "__repr__": _as_its_kind,
+        "__plain__": True,
+    }
     return kind_of(new_class("Plain", (Fact,), options, lambda namespace: namespace.update(body)))

@@ -1,12 +1,15 @@
 """Supports: every derivation of every fact, and which of them count in a round.
 
 A support counts until a newer activation of a replacing agent, or the first one of a newer version, takes its place.
+They are kept in columns: a million tuples would take more memory than the facts they derive, and a job that is
+restored would make them one by one.
 """
 
 __all__ = ["OUTSIDE", "Evidence", "Support", "Supports"]
 
+from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, overload
 
@@ -24,19 +27,25 @@ class Support(NamedTuple):
     round: int
     evidence: Evidence
 
+    @property
+    def basis(self) -> Any:
+        """What its evidence is told from other evidence by, however many supports share it."""
+        return _named(self.evidence)
+
 
 class Supports(Sequence[Support]):
     """The supports of one context in the order in which they were merged; facts are referred to by position."""
 
     def __init__(self) -> None:
         self.sources: list[Source] = []
-        self._all: list[Support] = []
-        self._lowest: list[int] = []  # fact -> its support of the lowest round; nearly all facts have no other
+        self._facts, self._sources, self._rounds = (array("I") for _ in range(3))
+        self._evidence: list[Evidence | int] = []  # one fact alone by itself: a tuple around it is half as much again
+        self._lowest = array("I")  # fact -> its support of the lowest round; nearly all facts have no other
         self._more: dict[int, list[int]] = {}
         self._known: dict[tuple[int, int, Any, int], int] = {}  # of facts that have several
         self._numbers: dict[Source, int] = {}
         self._versions: dict[str, list[int]] = {}  # agent -> the source numbers of its versions
-        self._completed: dict[int, tuple[list[int], list[int]]] = {}  # source -> what each activation wrote, and read
+        self._completed: dict[int, tuple[array[int], array[int]]] = {}  # source -> what each activation wrote, and read
         self._written: dict[int, dict[int, list[int]]] = {}  # replacing source -> round -> the supports it added
         self._reigns: dict[str, list[tuple[int, int]]] = {}  # agent of several versions -> (round, version's number)
 
@@ -46,10 +55,31 @@ class Supports(Sequence[Support]):
     def __getitem__(self, index: slice) -> list[Support]: ...
     def __getitem__(self, index: int | slice) -> Support | list[Support]:
         """Return one support, or a list of them."""
-        return self._all[index]
+        if isinstance(index, slice):
+            return list(self._within(index))
+        return Support(self._facts[index], self._sources[index], self._rounds[index], self.evidence(index))
+
+    def __iter__(self) -> Iterator[Support]:
+        return self._within(slice(None))
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._facts)
+
+    def fact(self, index: int) -> int:
+        """Return the position of the fact that a support derives."""
+        return self._facts[index]
+
+    def round(self, index: int) -> int:
+        """Return the round of a support."""
+        return self._rounds[index]
+
+    def rounds(self, since: int, upto: int) -> Sequence[int]:
+        """Return the rounds of a range of supports, as they are now."""
+        return self._rounds[since:upto]
+
+    def evidence(self, index: int) -> Evidence:
+        """Return what a support rests on."""
+        return _unpacked(self._evidence[index])
 
     def add(self, fact: int, source: Source, round: int, evidence: Evidence) -> int | None:
         """Add a derivation and return its index, or None where that changes nothing.
@@ -64,8 +94,11 @@ class Supports(Sequence[Support]):
             same = self._find((fact, number, _named(evidence), round if source.replaces else -1))
             if same is not None:
                 return self._lower(same, round)
-        index = len(self._all)
-        self._all.append(Support(fact, number, round, evidence))
+        index = len(self._facts)
+        self._facts.append(fact)
+        self._sources.append(number)
+        self._rounds.append(round)
+        self._evidence.append(evidence[0] if len(evidence) == 1 else evidence)
         if fact == len(self._lowest):
             self._lowest.append(index)
         else:
@@ -76,6 +109,20 @@ class Supports(Sequence[Support]):
             self._written.setdefault(number, {}).setdefault(round, []).append(index)
         return index
 
+    def add_firsts(self, sources: Sequence[int], rounds: Sequence[int], evidence: Iterable[Evidence]) -> None:
+        """Add one derivation each of the facts that come next, as `add` would; sources are given by number."""
+        since, fact = len(self._facts), len(self._lowest)
+        self._lowest.extend(range(since, since + len(rounds)))
+        self._facts.extend(range(fact, fact + len(rounds)))
+        self._sources.extend(sources)
+        self._rounds.extend(rounds)
+        self._evidence.extend(one[0] if len(one) == 1 else one for one in evidence)
+        for number in filter(lambda number: self.sources[number].replaces, {*sources}):
+            written = self._written.setdefault(number, {})
+            for index in range(since, len(self._facts)):
+                if self._sources[index] == number:
+                    written.setdefault(self._rounds[index], []).append(index)
+
     def complete(self, source: Source, read: int, wrote: int) -> list[tuple[int, int]]:
         """Note that an activation of `source` that read one round and wrote another completed.
 
@@ -84,16 +131,17 @@ class Supports(Sequence[Support]):
         """
         number = self.number(source)
         changed: list[tuple[int, int]] = []
-        order, reads = self._completed.setdefault(number, ([], []))
+        order, reads = self._completed.get(number) or self._completed.setdefault(number, (array("i"), array("i")))
         place = bisect_right(order, wrote)
         if not place or order[place - 1] != wrote:
             order.insert(place, wrote)
             reads.insert(place, read)
-            written = self._written.get(number, {})
-            for before, after in pairwise(order[max(0, place - 1) : place + 2]):
-                changed += [(after, index) for index in written.get(before, ())]
+            if source.replaces:
+                written = self._written.get(number, {})
+                for before, after in pairwise(order[max(0, place - 1) : place + 2]):
+                    changed += [(after, index) for index in written.get(before, ())]
         if len(self._versions[source.agent]) > 1 and self._reign(source.agent, number, wrote):
-            mine = (i for i, one in enumerate(self._all) if self.sources[one.source].agent == source.agent)
+            mine = (i for i, number in enumerate(self._sources) if self.sources[number].agent == source.agent)
             changed += [(wrote, index) for index in mine]
         return changed
 
@@ -121,6 +169,11 @@ class Supports(Sequence[Support]):
             self._versions.setdefault(source.agent, []).append(number)
         return number
 
+    @property
+    def derived(self) -> int:
+        """How many facts have a derivation: all before that position."""
+        return len(self._lowest)
+
     def knows(self, fact: int) -> bool:
         """Whether a fact has a derivation already."""
         return fact < len(self._lowest)
@@ -136,18 +189,18 @@ class Supports(Sequence[Support]):
 
     def counts(self, index: int, upto: int) -> bool:
         """Whether a support counts in a view of round `upto`."""
-        support = self._all[index]
-        if support.round > upto:
+        round, number = self._rounds[index], self._sources[index]
+        if round > upto:
             return False
-        source = self.sources[support.source]
-        reigns = [number for round, number in self._reigns.get(source.agent, ()) if round <= upto]
-        if reigns and reigns[-1] != support.source:
+        source = self.sources[number]
+        reigns = [version for since, version in self._reigns.get(source.agent, ()) if since <= upto]
+        if reigns and reigns[-1] != number:
             return False
         if not source.replaces:
             return True
-        order, _ = self._completed.get(support.source, ((), ()))
+        order, _ = self._completed.get(number, ((), ()))
         place = bisect_right(order, upto)
-        return not place or order[place - 1] <= support.round
+        return not place or order[place - 1] <= round
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -156,25 +209,29 @@ class Supports(Sequence[Support]):
         return lowest if name == self._name(lowest) else self._known.get(name)
 
     def _lower(self, index: int, round: int) -> int | None:
-        if round >= self._all[index].round:
+        if round >= self._rounds[index]:
             return None
-        self._all[index] = self._all[index]._replace(round=round)
+        self._rounds[index] = round
         self._sift(index)
         return index
 
     def _sift(self, index: int) -> None:
         """Keep a fact's derivation of the lowest round where it is found first."""
-        fact = self._all[index].fact
+        fact = self._facts[index]
         lowest = self._lowest[fact]
-        if self._all[index].round < self._all[lowest].round:
+        if self._rounds[index] < self._rounds[lowest]:
             self._known[self._name(lowest)] = lowest
             more = self._more[fact]
             more[more.index(index)], self._lowest[fact] = lowest, index
 
     def _name(self, index: int) -> tuple[int, int, Any, int]:
-        support = self._all[index]
-        replaces = self.sources[support.source].replaces
-        return (support.fact, support.source, _named(support.evidence), support.round if replaces else -1)
+        number = self._sources[index]
+        round = self._rounds[index] if self.sources[number].replaces else -1
+        return (self._facts[index], number, _named(self.evidence(index)), round)
+
+    def _within(self, part: slice) -> Iterator[Support]:
+        evidence = map(_unpacked, self._evidence[part])
+        return map(Support, self._facts[part], self._sources[part], self._rounds[part], evidence)
 
     def _reign(self, agent: str, number: int, round: int) -> bool:
         """Note which version of an agent speaks from `round` on; return whether it is another than before."""
@@ -184,6 +241,10 @@ class Supports(Sequence[Support]):
             return False
         insort(reigns, (round, number))
         return True
+
+
+def _unpacked(evidence: Evidence | int) -> Evidence:
+    return (evidence,) if isinstance(evidence, int) else evidence
 
 
 def _named(evidence: Evidence) -> Any:

@@ -19,7 +19,6 @@ __all__ = [
     "Trace",
     "Warned",
     "decode_event",
-    "encode_event",
 ]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -161,10 +160,13 @@ _SAID = frozenset({"objective", "text"})  # fields in anybody's words; names, id
 
 
 class Trace(Sequence[Event]):
-    """The events of a job in order. Only the merge actor records. `redact` is applied to what they say in words."""
+    """The events of a job in order. Only the merge actor records. `redact` is applied to what they say in words.
+
+    An event is kept as its type's name and its values, and made when somebody asks: there are as many as facts.
+    """
 
     def __init__(self) -> None:
-        self._events: list[Event] = []
+        self._events: list[tuple[Any, ...]] = []
         self.redact: Callable[[str], str] | None = None
 
     def record(self, event: type[Any], *values: Any) -> None:
@@ -172,7 +174,7 @@ class Trace(Sequence[Event]):
         if self.redact is not None:
             fields = zip(event._fields[1:], values, strict=False)
             values = tuple(self.redact(value) if name in _SAID else value for name, value in fields)
-        self._events.append(event(len(self._events) + 1, *values))
+        self._events.append((event.__name__, *values))
 
     def redacted(self, text: str) -> str:
         """Return a text as it is kept."""
@@ -180,7 +182,11 @@ class Trace(Sequence[Event]):
 
     def restore(self, event: Event) -> None:
         """Append an event that a snapshot holds."""
-        self._events.append(event)
+        self._events.append((type(event).__name__, *event[1:]))
+
+    def encoded(self, since: int, upto: int) -> list[list[Any]]:
+        """Return a range of events as JSON data: of each its type's name and its values."""
+        return [[name, number, *values] for number, (name, *values) in enumerate(self._events[since:upto], since + 1)]
 
     @overload
     def __getitem__(self, index: int) -> Event: ...
@@ -188,21 +194,21 @@ class Trace(Sequence[Event]):
     def __getitem__(self, index: slice) -> list[Event]: ...
     def __getitem__(self, index: int | slice) -> Event | list[Event]:
         """Return one event, or a list of them."""
-        return self._events[index]
+        places = range(len(self._events))[index]
+        return [*map(self._event, places)] if isinstance(places, range) else self._event(places)
 
     def __len__(self) -> int:
         return len(self._events)
 
     def __iter__(self) -> Iterator[Event]:
-        return iter(self._events)
+        return map(self._event, range(len(self._events)))
 
     def __repr__(self) -> str:
         return f"<trace of {len(self)} events>"
 
-
-def encode_event(event: Event) -> list[Any]:
-    """Return an event as JSON data: its type's name and its values."""
-    return [type(event).__name__, *event]
+    def _event(self, place: int) -> Event:
+        name, *values = self._events[place]
+        return _TYPES[name](place + 1, *values)  # type: ignore[no-any-return]
 
 
 def decode_event(data: Sequence[Any]) -> Event:

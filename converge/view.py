@@ -7,7 +7,7 @@ from a view must not depend on arrival. What the calls returned is remembered as
 
 __all__ = ["UNRESTRICTED", "Conflict", "View"]
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from converge.fact import Fact, id_of, kind_of
 from converge.intent import RootIntent
 from converge.join import least_upper_bound
 from converge.liveness import DEAD, DISPUTED, LIVE
+from converge.log import KindLog
 from converge.lookup import ANY_KEY, Lookup, Reader
 from converge.proof import Proof, joined, prove
 
@@ -62,10 +63,10 @@ class View(Lookup):
         *,
         mends: bool = False,
     ) -> None:
-        super().__init__(context, round, reader, after)
+        self._context, self.round, self._reader, self._after = context, round, reader, after
         # Labels are certain in the round that something is given again in, and to an ordinary agent in no other.
         self._again, self._captures, self._mends = again, captures, mends and bool(again)
-        self._ranges: list[Range] = []
+        self._ranges: list[tuple[str, int, bool]] = []  # kinds, from which round on, whether live ones only
         self._picks: list[int] = []
         self._lubs: dict[str, tuple[str, ...]] = {}  # id of a join that is no fact -> the ids it was made of
         self._counts: dict[Question, int] = {}
@@ -86,12 +87,15 @@ class View(Lookup):
 
         What it was given once and concluded from, and has lost some evidence of since, is given again.
         """
-        if self._reader.replaces:
+        if self._reader.source.replaces:
             return self.live(kind)
-        if self._joins(kind):
+        log = self._log(kind)
+        if log.kind.policy == "join":
             return self._joined(kind, self._news_by_key(kind))
-        facts = self._between(kind, self._after)
-        again = tuple(fact for fact in self._given_again(kind) if fact not in facts) if self._again else ()
+        facts: tuple[F, ...] = self._between(log, self._after)
+        if not self._again:
+            return facts
+        again = tuple(fact for fact in self._given_again(kind) if fact not in facts)
         return tuple(sorted(facts + self._pick(again), key=id_of)) if again else facts
 
     def all(self, kind: type[F], key: Any = ANY_KEY) -> tuple[F, ...]:
@@ -101,7 +105,7 @@ class View(Lookup):
         if key is not ANY_KEY:
             facts = self._about(kind, key)
             return self._pick(fact for fact in facts if not self._mends or self._is(fact, LIVE))
-        return self._between(kind, -1)
+        return self._between(self._log(kind), -1)
 
     def get(self, kind: type[F], key: Any) -> F | None:
         """Return the fact of a key, or None; live ones only where the kind is read Live. Raises KeyContested."""
@@ -239,7 +243,8 @@ class View(Lookup):
 
     def given(self) -> Given:
         """Return what the calls made so far returned; the root intent where they returned nothing."""
-        ranges = tuple(part for part in dict.fromkeys(self._ranges) if self._holds(part))
+        noted = (Range(label, after, self.round, live) for label, after, live in dict.fromkeys(self._ranges))
+        ranges = tuple(filter(self._holds, noted))
         picks = tuple(sorted(set(self._picks)))
         return Given(ranges, picks) if ranges or picks else Given(picks=(0,))
 
@@ -260,11 +265,12 @@ class View(Lookup):
         shown = digest_of([f"{self.round} after {self._after}", f"{self._mends}", before, self.digest(), *again])
         return Question(source.agent, source.version, SAID, shown)
 
-    def cited(self, evidence: Iterable[Fact]) -> Iterator[str]:
-        """Yield the ids that some facts stand for: citing a join of several facts cites these."""
-        for fact in evidence:
-            fact_id = id_of(fact)
-            yield from self._lubs.get(fact_id, (fact_id,))
+    def cited(self, evidence: Iterable[Fact]) -> tuple[str, ...]:
+        """Return the ids that some facts stand for: citing a join of several facts cites these."""
+        ids = tuple(map(id_of, evidence))
+        if not self._lubs:
+            return ids
+        return tuple(one for fact_id in ids for one in self._lubs.get(fact_id, (fact_id,)))
 
     def facts(self) -> tuple[Fact, ...]:
         """Return every fact this view may show, in id order of each kind."""
@@ -314,17 +320,16 @@ class View(Lookup):
 
     # --- within -------------------------------------------------------------------------------------------------
 
-    def _between(self, kind: type[F], after: int) -> tuple[F, ...]:
+    def _between(self, log: KindLog, after: int) -> tuple[Any, ...]:
         if self._mends and after < 0:  # what rested on the fallen is to be concluded without them
-            return self._live(kind)
-        facts = self._log(kind).between(after, self.round)
+            return self._live(log.kind.cls)
         # What reads liveness may be shown fallen facts; its conclusions must not rest on them.
-        self._note(Range(kind_of(kind).label, after, self.round, self._reads_liveness(kind)))
-        return facts  # type: ignore[return-value]  # a log holds the facts of its own kind
+        self._note(log.kind.label, after)
+        return log.between(after, self.round)
 
     def _live(self, kind: type[F]) -> tuple[F, ...]:
         facts = self._log(kind).between(-1, self.round)
-        self._note(Range(kind_of(kind).label, -1, self.round, True))
+        self._note(kind_of(kind).label, -1, live=True)
         if not (gone := self._gone(kind_of(kind).label)):
             return facts  # type: ignore[return-value]
         return tuple(fact for fact in facts if self._position(fact) not in gone)  # type: ignore[misc]
@@ -403,9 +408,10 @@ class View(Lookup):
             self._picks.extend(map(self._position, held))
         return facts
 
-    def _note(self, part: Range) -> None:
-        if self._reader.reads is not None:  # nobody concludes anything from an unrestricted view
-            self._ranges.append(part)
+    def _note(self, label: str, after: int, live: bool = False) -> None:
+        reads = self._reader.reads
+        if reads is not None:  # nobody concludes anything from an unrestricted view
+            self._ranges.append((label, after, live or reads[label]))
 
     def _holds(self, part: Range) -> bool:
         log = self._context.kinds.get(part.kind)

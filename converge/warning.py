@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 
 from converge.agent import Agent
 from converge.context import Context
-from converge.effect import Effect, Emission
+from converge.effect import Effect, Emission, Given
 from converge.fact import REVISED, Fact, Invalidation, id_of, kind_of
 from converge.proof import path_between
 from converge.proposal import Proposal, Verdict, proposed_by
@@ -28,10 +28,9 @@ class Warnings:
         self._said = {(event.agent, start) for event in events for start in _STARTS if event.text.startswith(start)}
         self._said |= {(event.agent, event.text) for event in events if not event.agent}
 
-    def if_uncited(self, agent: Agent, effect: Effect) -> None:
-        """Name an agent that leaves open which of several facts its conclusions rest on."""
-        uncited = any(emission.evidence is None for emission in effect.emissions)
-        if uncited and not agent.replacing and self._context.size(effect.given) > 1:
+    def if_uncited(self, agent: Agent, given: Given) -> None:
+        """Name an agent that leaves open which of several facts that it was given its conclusions rest on."""
+        if not agent.replacing and self._context.size(given) > 1:
             self._say(agent.name, _UNCITED)
 
     def if_unstable(self, agent: Agent, effect: Effect, ran: int, again: Container[int]) -> None:
@@ -39,16 +38,18 @@ class Warnings:
 
         What it is given `again` counts as new.
         """
-        if ran < 0 or agent.replacing or (agent.name, _UNSTABLE) in self._said:
+        if agent.replacing or (agent.name, _UNSTABLE) in self._said:
             return
-        about = {one.fact.reason: one.fact.target for one in effect.emissions if isinstance(one.fact, Invalidation)}
-        for emission in effect.emissions:
-            fact = emission.fact
-            target = fact.target if isinstance(fact, Invalidation) else about.get(REVISED + emission.fact_id)
-            known = emission.fact_id in self._context.position or not emission.evidence
-            read = (*(emission.evidence or ()), *((target,) if target else ()))
-            if not known and self._were_read(read, ran, again):
-                text = f"it emits {emission.fact_id} because of facts that it had all read before"
+        about: dict[str, str] = {}
+        if agent.invalidates:
+            markers = [one.fact for one in effect.emissions if isinstance(one.fact, Invalidation)]
+            about = {marker.reason: marker.target for marker in markers}
+        for fact, fact_id, _, evidence in effect.emissions:
+            if not evidence or fact_id in self._context.position or not self._were_read(evidence, ran, again):
+                continue
+            target = fact.target if isinstance(fact, Invalidation) else about.get(REVISED + fact_id)
+            if not target or self._were_read((target,), ran, again):
+                text = f"it emits {fact_id} because of facts that it had all read before"
                 self._say(agent.name, _UNSTABLE, text + "; the same view gives other facts, or it cites too little")
 
     def if_revised_twice(self, agent: Agent, effect: Effect) -> None:
@@ -96,8 +97,11 @@ class Warnings:
         return (fact for fact in facts if self._context.is_live(self._context.position[id_of(fact)], upto))
 
     def _were_read(self, ids: Iterable[str], ran: int, again: Container[int]) -> bool:
-        places = (self._context.position.get(fact_id, -1) for fact_id in ids)
-        return all(place >= 0 and place not in again and self._context.rounds[place] <= ran for place in places)
+        for fact_id in ids:
+            place = self._context.position.get(fact_id)
+            if place is None or self._context.rounds[place] > ran or place in again:
+                return False
+        return True
 
     def _is_revised_twice(self, agent: Agent, emission: Emission, target: int) -> bool:
         context = self._context

@@ -493,7 +493,7 @@ class Play:
     @property
     def spend(self) -> Spend:
         """What was spent."""
-        return self.machine.spend
+        return self.machine.spending
 
     @property
     def rounds(self) -> dict[str, int]:

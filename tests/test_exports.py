@@ -52,6 +52,18 @@ FACES = {
         "same_as",
     ],
     "converge.agents": ["Answer", "LLMAgent", "Model", "Price"],
+    "converge.explain": [
+        "Absence",
+        "Call",
+        "Cost",
+        "Course",
+        "Explained",
+        "Explanation",
+        "FactCost",
+        "JobCost",
+        "Parting",
+    ],
+    "converge.inspector": ["inspector"],
     "converge.stores": ["MemoryStore", "SQLiteStore"],
     "converge.testing": [
         "STORE_CHECKS",

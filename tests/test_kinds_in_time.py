@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 from pydantic_core import from_json
 
 from converge import (
@@ -614,6 +615,15 @@ async def test_a_fact_that_cannot_be_read_is_named_with_the_remedy_and_stays(
         assert "\n" not in str(error.value)
     assert await rows(tmp_path / "jobs.db") == before
     assert ended(await engine_of(tmp_path / "jobs.db", watchers(Old)).resume("one")) == ended(first)
+
+
+@pytest.mark.asyncio
+async def test_of_many_facts_of_a_kind_the_one_that_cannot_be_read_is_named(tmp_path: Path):
+    """They are read many at a time, and refused one by one."""
+    await written(tmp_path / "jobs.db", *map(Old, range(100)))
+    narrower = {"__annotations__": {"level": Annotated[int, Field(lt=99)]}, "__module__": __name__}
+    with pytest.raises(StoredFactInvalid, match=rf"{id_of(Old(99))}, .*level: Input should be less than 99"):
+        await engine_of(tmp_path / "jobs.db", [reader(MADE("Signal", (Fact,), narrower))]).resume("one")
 
 
 @pytest.mark.asyncio

@@ -86,7 +86,7 @@ class World:
     # --- what happens ---------------------------------------------------------------------------------------------
 
     def merge(self, effect: Effect, wrote: int) -> None:
-        members = frozenset(self._members(effect.given))
+        members = frozenset(self._members(effect.given)) if effect.given else frozenset()
         merge(self.context, [(effect, wrote)])
         self.completed.setdefault(effect.source.agent, {})[wrote] = effect.source
         for emission in effect.emissions:

@@ -1,6 +1,7 @@
 """Merging is a union: neither the order of a job's effects nor their repetition can change what is known."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +48,7 @@ def needs(job: Play, one: Effect) -> set[str]:
     """Return the ids that must be known before an effect can be merged; it may cite and mark what it emits itself."""
     cited = {fact_id for item in one.emissions for fact_id in item.evidence or ()}
     targets = {item.fact.target for item in one.emissions if isinstance(item.fact, Invalidation)}
-    named = {id_of(job.context.facts[place]) for place in one.given.picks}
+    named = {id_of(job.context.facts[place]) for place in (one.given.picks if one.given else ())}
     return named | (cited | targets) - {item.fact_id for item in one.emissions}
 
 
@@ -55,6 +56,8 @@ def moved(job: Play, one: Effect, other: Context) -> Effect:
     def place(old: int) -> int:
         return other.position[id_of(job.context.facts[old])]
 
+    if one.given is None:
+        return one
     return one._replace(given=one.given._replace(picks=tuple(sorted(map(place, one.given.picks)))))
 
 
@@ -66,6 +69,51 @@ def merged(job: Play, facts: list[Fact], effects: list[Effect]) -> Context:
         waiting.remove(ready)
         merge(context, [(moved(job, ready, context), ready.round + 1)])
     return context
+
+
+def added(job: Play, upto: int, pieces: list[int], *, at_once: bool) -> Context:
+    """Return the first facts of a job, each with its first support, added to a context of their own in pieces."""
+    context, whole = Context(job.context.intent), job.context
+    numbers = list(map(context.supports.number, whole.supports.sources))
+    for first, last in pairwise(sorted({1, upto, *pieces})):
+        facts, rounds = whole.facts[first:last], whole.rounds[first:last]
+        lowest = [whole.supports[whole.supports.lowest(fact)] for fact in range(first, last)]
+        if at_once:
+            assert context.extend(facts, rounds)
+            places, sources, derived, cited = map(list, zip(*lowest, strict=True))
+            context.derive(places, [numbers[source] for source in sources], derived, cited)
+            continue
+        for fact, round in zip(facts, rounds, strict=True):
+            context.add(fact, round)
+        for place, source, round, evidence in lowest:
+            context.support(place, whole.supports.sources[source], round, evidence)
+    return context
+
+
+@given(plans(), given_facts(), st.data())
+@settings(max_examples=50)
+def test_facts_added_at_once_are_as_if_added_one_by_one(agents, facts, data):
+    """In pieces of any size, markers among them: digests, supports and the labels of every round are the same."""
+    job = play(agents_of(agents), facts)
+    upto = len(job.context.facts)
+    pieces = data.draw(st.lists(st.integers(1, upto)))
+    many, singly = (added(job, upto, pieces, at_once=at_once) for at_once in (True, False))
+    assert all_digests(many) == all_digests(singly)
+    assert list(many.supports) == list(singly.supports)
+    assert many.labelling.notes == singly.labelling.notes
+    assert many.highest == singly.highest
+    for round in range(many.highest + 1):
+        known = [place for place in range(upto) if many.rounds[place] <= round]
+        assert [many.label(place, round) for place in known] == [singly.label(place, round) for place in known]
+
+
+def test_facts_added_at_once_are_all_new_or_none_is_added():
+    """One that is known already leaves the context as it was."""
+    context = begun(North(1))
+    new, known = identified(North(2))[0], identified(North(1))[0]
+    assert not context.extend([new, known], [1, 1])
+    assert not context.extend([new, new], [1, 1])
+    assert len(context.facts) == 2
 
 
 @given(plans(), given_facts(), st.randoms())

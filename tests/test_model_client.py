@@ -6,6 +6,7 @@ import subprocess
 import sys
 import traceback
 from functools import partial
+from typing import Any
 
 import httpx2
 import openai
@@ -23,6 +24,7 @@ from converge_agents.errors import (
     AnswerRefused,
     AnswerTooLarge,
     AnswerTooLong,
+    ApiUnknown,
     ClientFailed,
     DeadlinePassed,
     KeyMissing,
@@ -43,7 +45,8 @@ from converge_agents.errors import (
 )
 from converge_agents.forbidding import forbid_model_requests
 from converge_agents.model import Model
-from converge_agents.scripted import Reply, Script, ScriptedModel
+from converge_agents.reply import Reply
+from converge_agents.scripted import Script, ScriptedModel
 
 HELLO = [{"role": "user", "content": "hello"}]
 COLOUR = {
@@ -54,6 +57,9 @@ COLOUR = {
     "additionalProperties": False,
 }
 CANARY = "canary-key-1f4a9c77"
+
+
+in_both = pytest.mark.parametrize("api", ["chat", "responses"])
 
 
 def model_of(*replies, clock, **options):
@@ -92,11 +98,14 @@ async def test_an_answer_is_plain_json_and_comes_back_from_it():
     assert judged(from_json(to_json(answer))) == answer
 
 
+@in_both
 @pytest.mark.asyncio
-async def test_tool_calls_come_as_the_model_wrote_them_and_go_back_as_its_message():
+async def test_tool_calls_come_as_the_model_wrote_them_and_go_back_as_its_message(api):
     reply = Reply(tool_calls=[("look", {"at": 1}), ("hear", {})], finish_reason="tool_calls")
     for on_text in (None, lambda text, attempt: None):
-        _, answer, _ = await asked(reply, tools=[{"type": "function", "function": {"name": "look"}}], on_text=on_text)
+        tools = [{"type": "function", "function": {"name": "look"}}]
+        _, answer, _ = await asked(reply, tools=tools, on_text=on_text, options={"api": api})
+        assert answer.finish_reason == "tool_calls"
         assert [(call.name, call.arguments) for call in judged(answer).tool_calls] == [
             ("look", '{"at": 1}'),
             ("hear", "{}"),
@@ -104,28 +113,36 @@ async def test_tool_calls_come_as_the_model_wrote_them_and_go_back_as_its_messag
         assert [call["id"] for call in answer.message["tool_calls"]] == ["call-0", "call-1"]
 
 
+@in_both
 @pytest.mark.asyncio
-async def test_a_streamed_answer_is_the_same_answer_and_its_text_comes_in_pieces():
+async def test_a_streamed_answer_is_the_same_answer_and_its_text_comes_in_pieces(api):
     pieces = []
-    _, whole, _ = await asked(Reply("a good day to you all"))
-    _, streamed, _ = await asked(Reply("a good day to you all"), on_text=lambda text, attempt: pieces.append(text))
+
+    def hear(text, attempt):
+        pieces.append(text)
+
+    _, whole, _ = await asked(Reply("a good day to you all"), options={"api": api})
+    _, streamed, _ = await asked(Reply("a good day to you all"), on_text=hear, options={"api": api})
     assert "".join(pieces) == whole.text == streamed.text
     assert len(pieces) > 1
     assert (streamed.input_tokens, streamed.output_tokens) == (whole.input_tokens, whole.output_tokens)
     assert streamed.prompt_digest == whole.prompt_digest
 
 
+@in_both
 @pytest.mark.asyncio
-async def test_the_prompt_digest_is_of_what_was_asked_and_of_nothing_else():
+async def test_the_prompt_digest_is_of_what_was_asked_and_of_nothing_else(api):
     async def digest(content, *replies, **options):
-        async with VirtualClock() as clock, model_of(*replies, clock=clock, **options) as model:
+        async with VirtualClock() as clock, model_of(*replies, clock=clock, **{"api": api, **options}) as model:
             return (await model.ask([{"role": "user", "content": content}])).prompt_digest
 
     first = await digest("a", Reply("x"))
     assert first == await digest("a", Reply(status=500), Reply("y"), extra_headers={"x-key": CANARY})
+    assert first == await digest("a", Reply("x"), api="chat")
     assert len({first, await digest("b", Reply("x")), await digest("a", Reply("x"), temperature=0.5)}) == 3
 
 
+@in_both
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(
     ("reply", "error"),
@@ -139,9 +156,9 @@ async def test_the_prompt_digest_is_of_what_was_asked_and_of_nothing_else():
     ],
 )
 @pytest.mark.asyncio
-async def test_an_answer_that_is_no_good_is_returned_once_paid_and_judged_by_name(reply, error, streaming):
+async def test_an_answer_that_is_no_good_is_returned_once_paid_and_judged_by_name(reply, error, streaming, api):
     on_text = (lambda text, attempt: None) if streaming else None
-    model, answer, _ = await asked(reply, on_text=on_text, options={"max_bytes": 100})
+    model, answer, _ = await asked(reply, on_text=on_text, options={"max_bytes": 100, "api": api})
     assert len(model.requests) == 1
     with pytest.raises(error) as caught:
         judged(answer)
@@ -149,27 +166,35 @@ async def test_an_answer_that_is_no_good_is_returned_once_paid_and_judged_by_nam
     assert answer.text == reply.said[:100]
 
 
+@in_both
 @pytest.mark.parametrize("streaming", [False, True])
 @pytest.mark.parametrize(("harm", "error"), [("unfinished", AnswerCut), ("corrupt", AnswerCorrupt)])
 @pytest.mark.asyncio
-async def test_an_answer_that_came_broken_is_asked_for_again_and_kept_if_it_never_comes_whole(harm, error, streaming):
+async def test_an_answer_that_came_broken_is_asked_for_again_and_kept_if_it_never_comes_whole(
+    harm, error, streaming, api
+):
     on_text = (lambda text, attempt: None) if streaming else None
-    _, mended, _ = await asked(Reply("good day", harm=harm), Reply("good day"), on_text=on_text)
+    _, mended, _ = await asked(Reply("good day", harm=harm), Reply("good day"), on_text=on_text, options={"api": api})
     assert (judged(mended).text, mended.attempts, mended.tried[0].failure) == ("good day", 2, error.__name__)
     assert mended.tried[0].text
-    _, broken, _ = await asked(*[Reply("good day", harm=harm)] * 5, on_text=on_text)
+    _, broken, _ = await asked(*[Reply("good day", harm=harm)] * 5, on_text=on_text, options={"api": api})
     assert (broken.attempts, len(broken.tried)) == (5, 4)
     assert broken.text
     with pytest.raises(error):
         judged(broken)
 
 
+@in_both
 @pytest.mark.parametrize(("harm", "broken"), [("cut", "cut"), ("stalled", "stalled"), ("corrupt", "corrupt")])
 @pytest.mark.asyncio
-async def test_what_came_of_a_stream_before_it_broke_is_kept(harm, broken):
+async def test_what_came_of_a_stream_before_it_broke_is_kept(harm, broken, api):
     heard = []
+
+    def hear(*heard_of):
+        heard.append(heard_of)
+
     reply = Reply("a good day to you", harm=harm)
-    _, answer, _ = await asked(reply, on_text=lambda *heard_of: heard.append(heard_of), options={"attempts": 1})
+    _, answer, _ = await asked(reply, on_text=hear, options={"attempts": 1, "api": api})
     assert answer.broken == broken
     assert answer.text == "".join(text for text, _ in heard) == "a good day to yo"
     with pytest.raises((AnswerCut, AnswerCorrupt)):
@@ -235,6 +260,7 @@ async def test_an_error_in_place_of_an_answer_is_the_failure_it_names():
 # --- failures -----------------------------------------------------------------------------------------------------
 
 
+@in_both
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
@@ -249,13 +275,14 @@ async def test_an_error_in_place_of_an_answer_is_the_failure_it_names():
     ],
 )
 @pytest.mark.asyncio
-async def test_what_no_waiting_mends_is_asked_once(reply, error):
-    model, failure, seconds = await asked(reply)
-    assert type(failure) is error
+async def test_what_no_waiting_mends_is_asked_once(reply, error, api):
+    model, failure, seconds = await asked(reply, options={"api": api})
+    assert type(failure) is (ApiUnknown if error is ModelUnknown and api == "responses" else error)
     assert (len(model.requests), seconds) == (1, 0)
     assert "as scripted" in str(failure)
 
 
+@in_both
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
@@ -271,11 +298,11 @@ async def test_what_no_waiting_mends_is_asked_once(reply, error):
     ],
 )
 @pytest.mark.asyncio
-async def test_what_may_pass_is_asked_again_and_ends_by_name(reply, error):
-    model, answer, _ = await asked(reply, reply, Reply("good day"))
+async def test_what_may_pass_is_asked_again_and_ends_by_name(reply, error, api):
+    model, answer, _ = await asked(reply, reply, Reply("good day"), options={"api": api})
     assert (judged(answer).text, answer.attempts) == ("good day", 3)
     assert [attempt.failure for attempt in answer.tried] == [error.__name__] * 2
-    model, failure, _ = await asked(*[reply] * 5)
+    model, failure, _ = await asked(*[reply] * 5, options={"api": api})
     assert type(failure) is error
     assert len(model.requests) == len(failure.tried) == 5
     assert "(5 attempts)" in str(failure)
@@ -333,7 +360,29 @@ async def test_a_deadline_ends_everything_waits_included():
 async def test_a_misspelt_option_is_named():
     _, failure, _ = await asked(options={"temprature": 1})
     assert isinstance(failure, ClientFailed)
-    assert "temprature" in str(failure)
+    assert "temprature=: mend its name, or pass it in extra_body=" in str(failure)
+
+
+@pytest.mark.asyncio
+async def test_what_is_extra_goes_into_body_headers_and_query():
+    sent = []
+
+    def serve(request):
+        sent.append(request)
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]})
+
+    options: dict[str, Any] = {
+        "extra_body": {"top_k": 3},
+        "extra_headers": {"x-team": "red"},
+        "extra_query": {"api-version": "7"},
+    }
+    transport = partial(httpx2.MockTransport, serve)
+    async with Model("odd", api_key="none", transport=transport, temperature=0.5, **options) as model:
+        assert (await model.ask(HELLO)).text == "hi"
+    [request] = sent
+    body = {"model": "odd", "messages": HELLO, "max_tokens": 1024, "temperature": 0.5, "top_k": 3}
+    assert from_json(request.content) == body
+    assert (request.headers["x-team"], request.url.query) == ("red", b"api-version=7")
 
 
 @pytest.mark.parametrize(
@@ -378,20 +427,23 @@ async def test_a_schema_is_asked_for_strictly():
     }
 
 
+@in_both
 @pytest.mark.parametrize("status", [400, 422, 500])
 @pytest.mark.asyncio
-async def test_the_ladder_goes_down_only_where_the_server_refuses_and_is_remembered(status):
+async def test_the_ladder_goes_down_only_where_the_server_refuses_and_is_remembered(status, api):
     def serve(request):
-        form = request.get("response_format", {}).get("type")
+        form = request.get("response_format") or request.get("text", {}).get("format")
         if form is not None:
-            return Reply(status=status, error=f"'response_format' of type {form} is not supported")
+            name = "response_format" if api == "chat" else "text.format"
+            return Reply(status=status, error=f"{name!r} of type {form['type']} is not supported")
         return {"name": "red"}
 
-    async with VirtualClock() as clock, ScriptedModel(serve, clock=clock) as model:
+    async with VirtualClock() as clock, ScriptedModel(serve, clock=clock, api=api) as model:
         answer = await model.ask(HELLO, schema=COLOUR)
         assert (answer.rung, answer.attempts) == ("text", 3)
         assert (await model.ask(HELLO, schema=COLOUR)).attempts == 1
-    assert json.dumps(COLOUR) in model.requests[-1]["messages"][-1]["content"]
+    asked_in_the_end = model.requests[-1]["messages" if api == "chat" else "input"]
+    assert json.dumps(COLOUR) in asked_in_the_end[-1]["content"]
     assert HELLO == [{"role": "user", "content": "hello"}]
 
 
@@ -482,6 +534,19 @@ async def test_a_client_that_would_try_again_by_itself_does_not():
         with pytest.raises(ServerFailed):
             await Model("mine", client=client, attempts=1).ask(HELLO)
     assert len(asked_for) == 1
+
+
+@in_both
+@pytest.mark.asyncio
+async def test_the_key_of_an_administrator_is_never_sent(api):
+    def serve(request):
+        assert CANARY not in str(request.headers.multi_items())
+        return httpx2.Response(401)
+
+    http = httpx2.AsyncClient(transport=httpx2.MockTransport(serve))
+    async with openai.AsyncOpenAI(api_key="", admin_api_key=CANARY, http_client=http) as client:
+        with pytest.raises(ClientFailed, match="authentication"):
+            await Model("mine", client=client, api=api).ask(HELLO)
 
 
 @pytest.mark.asyncio

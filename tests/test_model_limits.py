@@ -17,7 +17,8 @@ from converge_agents.answer import judged
 from converge_agents.circuit import Circuit
 from converge_agents.errors import DeadlinePassed, ModelElsewhere, ModelError, RateLimited, ServerDown
 from converge_agents.pacing import Pause, Window
-from converge_agents.scripted import Reply, ScriptedModel
+from converge_agents.reply import Reply
+from converge_agents.scripted import ScriptedModel
 
 HELLO = [{"role": "user", "content": "hello"}]
 

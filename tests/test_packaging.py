@@ -70,7 +70,7 @@ def test_a_face_shows_exactly_what_its_package_shows(face: str):
 
 def test_importing_converge_imports_no_model_client_driver_or_terminal():
     """The heavy parts wait until they are used: `import converge` is paid by every program."""
-    heavy = ["openai", "aiosqlite", "typer", "rich"]
+    heavy = ["openai", "aiosqlite", "typer", "rich", "converge.explain"]
     program = f"import converge, json, sys; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     assert json.loads(python("-c", program)) == []
 

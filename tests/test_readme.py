@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-PRINTED = re.findall(r"```text\n(.*?)```", TEXT, flags=re.DOTALL)
+PRINTED = re.findall(r"```python\n((?:(?!```).)*?)```\n\n```text\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 def _run(block: str, folder: Path) -> str:
@@ -32,6 +32,8 @@ def test_a_block_of_the_readme_runs_as_pasted(number, tmp_path):
     _run(BLOCKS[number], tmp_path)
 
 
-def test_the_first_program_prints_what_the_readme_shows(tmp_path):
+@pytest.mark.parametrize("number", range(len(PRINTED)))
+def test_a_program_prints_what_the_readme_shows(number, tmp_path):
     """The text block under it is its output, letter for letter."""
-    assert _run(BLOCKS[0], tmp_path) == PRINTED[0]
+    block, printed = PRINTED[number]
+    assert _run(block, tmp_path) == printed

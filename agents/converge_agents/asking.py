@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from converge.capture import Bill
 from converge_agents.answer import Answer, Attempt
-from converge_agents.dialect import Rung
+from converge_agents.api import Rung
 from converge_agents.errors import AnswerInvalid, ClientFailed, ModelError
 from converge_agents.price import Price
 

@@ -4,19 +4,20 @@ Servers that call themselves compatible differ in what they take. The ladder for
 refuses the rung above by name, never because an answer was bad; so does the handful of other things they differ in.
 """
 
-__all__ = ["RUNGS", "Dialect", "Rung", "mentions_format"]
+__all__ = ["Dialect", "mentions_format"]
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+from converge_agents.api import RUNGS, Api, Form, Rung, Spoken
 from converge_agents.errors import ModelInvalid, RequestRefused, SchemaRefused
 
-Rung = Literal["json_schema", "json_object", "text"]
-RUNGS: tuple[Rung, ...] = ("json_schema", "json_object", "text")
-
-_FORMAT = re.compile(r"response[_ ]?format|json_?schema|json_?object|structured[ _]outputs?|guided_json", re.IGNORECASE)
+_FORMAT = re.compile(
+    r"response[_ ]?format|json_?schema|json_?object|structured[ _]outputs?|guided_json|text\.format|param text\b",
+    re.IGNORECASE,
+)
 _BAD_SCHEMA = re.compile(r"invalid schema|invalid_json_schema", re.IGNORECASE)
 _INSTRUCTION = "Answer with one JSON object and nothing else. It must fit this JSON schema:\n"
 
@@ -26,30 +27,23 @@ def mentions_format(said: str) -> bool:
     return _FORMAT.search(said) is not None
 
 
-class Spoken(NamedTuple):
-    """How one request was put."""
-
-    rung: Rung
-    limit: str = "max_tokens"
-    counts_streams: bool = True
-
-
 class Dialect:
     """What one server takes, learnt from what it refuses and shared by all who ask it."""
 
-    def __init__(self, model: str, rungs: Sequence[Rung] = RUNGS) -> None:
+    def __init__(self, model: str, api: Api, rungs: Sequence[Rung] = RUNGS) -> None:
         if not rungs or any(rung not in RUNGS for rung in rungs):
             raise ModelInvalid(model, f"rungs= takes some of {', '.join(RUNGS)}, not {rungs!r}")
-        self._rungs = tuple(rungs)
+        self._api, self._rungs = api, tuple(rungs)
         self.now = Spoken(self._rungs[0])
 
     def request(self, spoken: Spoken, asked: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return a request as it is sent."""
-        request = dict(asked)
-        request[spoken.limit] = request.pop("max_tokens")
-        if request.get("stream") and spoken.counts_streams:
-            request["stream_options"] = {"include_usage": True}
-        return request if schema is None else _with_schema(request, spoken.rung, schema)
+        if schema is None:
+            return self._api.request(asked, spoken, None)
+        if spoken.rung != "json_schema":
+            told = _told(asked["messages"], _INSTRUCTION + json.dumps(schema, ensure_ascii=False))
+            asked = {**asked, "messages": told}
+        return self._api.request(asked, spoken, _form(spoken.rung, schema))
 
     def concede(self, refusal: RequestRefused, spoken: Spoken) -> None:
         """Learn from a refusal. Raises it, or SchemaRefused, where there is nothing left to concede."""
@@ -69,13 +63,11 @@ class Dialect:
         return spoken._replace(rung=below[0])
 
 
-def _with_schema(request: dict[str, Any], rung: Rung, schema: Mapping[str, Any]) -> dict[str, Any]:
+def _form(rung: Rung, schema: Mapping[str, Any]) -> Form | None:
     if rung == "json_schema":
         name = re.sub(r"[^a-zA-Z0-9_-]", "_", str(schema.get("title", "answer")))[:64]
-        asked = {"name": name, "schema": dict(schema), "strict": True}
-        return {**request, "response_format": {"type": "json_schema", "json_schema": asked}}
-    request["messages"] = _told(request["messages"], _INSTRUCTION + json.dumps(schema, ensure_ascii=False))
-    return {**request, "response_format": {"type": "json_object"}} if rung == "json_object" else request
+        return {"type": "json_schema", "name": name, "schema": dict(schema), "strict": True}
+    return {"type": "json_object"} if rung == "json_object" else None
 
 
 def _told(messages: Sequence[Mapping[str, Any]], instruction: str) -> list[Mapping[str, Any]]:

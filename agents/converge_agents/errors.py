@@ -13,6 +13,7 @@ __all__ = [
     "AnswerRefused",
     "AnswerTooLarge",
     "AnswerTooLong",
+    "ApiUnknown",
     "ClientFailed",
     "DeadlinePassed",
     "KeyMissing",
@@ -151,6 +152,17 @@ class ModelUnknown(RequestRefused):
     """Raised for 404."""
 
     problem = "is not there; check its name and base_url="
+
+
+class ApiUnknown(ModelUnknown):
+    """Raised for 404 and 405 where another API than chat completions was asked for."""
+
+    def __init__(self, model: str, status: int, said: str, api: str) -> None:
+        self.problem = (
+            f"is not there, or its server has no /{api}: check its name and base_url=, or pass api='chat', "
+            "which every server has"
+        )
+        super().__init__(model, status, said)
 
 
 class SchemaRefused(RequestRefused):

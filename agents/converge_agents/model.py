@@ -8,16 +8,19 @@ import random as chance
 import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from functools import partial
+from inspect import signature
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import SecretStr
 
 from converge.clock import SystemClock
 from converge.ports import Clock
 from converge_agents.answer import Answer, judged
+from converge_agents.api import RUNGS, Api, Rung
 from converge_agents.asking import Asking, Meter, OnText
-from converge_agents.dialect import RUNGS, Dialect, Rung
+from converge_agents.chat import CHAT
+from converge_agents.dialect import Dialect
 from converge_agents.errors import (
     AnswerInvalid,
     ClientFailed,
@@ -32,6 +35,7 @@ from converge_agents.errors import (
 from converge_agents.forbidding import are_forbidden
 from converge_agents.limits import LONGEST_WAIT, Limits, Place
 from converge_agents.price import Prices, price_of
+from converge_agents.responses import RESPONSES
 from converge_agents.wire import Wire, scrubbing
 
 if TYPE_CHECKING:
@@ -40,22 +44,25 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 _MAY_COME_WHOLE = ("cut", "stalled", "corrupt", "empty")  # how an answer came, where another may come better
+_APIS = {api.name: api for api in (CHAT, RESPONSES)}
 _CONNECT = 5.0  # seconds; a server that is there accepts a connection at once
 _FIRST_WAIT, _LONGEST_BACK_OFF = 0.5, 30.0
 
 
 class Model:
-    """A model on a server that speaks the chat completions of OpenAI; agents that share one share its limits.
+    """A model on a server that speaks an API of OpenAI; agents that share one share its limits.
 
-    name: as the server knows it. base_url, api_key: as AsyncOpenAI takes them; a server at a `base_url` may do without
-    a key. client: an AsyncOpenAI of your own, which stays yours to close. timeout: seconds for one answer, or between
-    two pieces of a streamed one. attempts: how often one question is asked at most, while it fails in passing.
-    failures: after so many in a row the server is left alone for a while. concurrency, requests_per_minute,
-    tokens_per_minute: never more than that, of all who share the model. max_tokens, max_bytes: the size of an answer.
-    price: what its tokens cost, or a table of prices, or the path of a JSON file with one; without it, its cost is
-    unknown. rungs: the ways to ask for JSON of a schema, best first. transport: makes an httpx2 transport for the
-    client, for proxies and the like; without one aiohttp is used where it is installed (the extra `aiohttp`), which
-    bears many connections better. Whatever else is named goes into each request. Raises ModelInvalid.
+    name: as the server knows it. api: "chat" for chat completions, which every such server has, or "responses",
+    where nothing stays at the server unless `store=True` says so; what is asked and answered is the same. base_url,
+    api_key: as AsyncOpenAI takes them; a server at a `base_url` may do without a key. client: an AsyncOpenAI of
+    your own, which stays yours to close. timeout: seconds for one answer, or between two pieces of a streamed one.
+    attempts: how often one question is asked at most, while it fails in passing. failures: after so many in a row
+    the server is left alone for a while. concurrency, requests_per_minute, tokens_per_minute: never more than that,
+    of all who share the model. max_tokens, max_bytes: the size of an answer. price: what its tokens cost, or a
+    table of prices, or the path of a JSON file with one; without it, its cost is unknown. rungs: the ways to ask
+    for JSON of a schema, best first. transport: makes an httpx2 transport for the client, for proxies and the like;
+    without one aiohttp is used where it is installed (the extra `aiohttp`), which bears many connections better.
+    Whatever else is named goes into each request. Raises ModelInvalid.
 
     A model serves one event loop at a time. Use it as `async with`, or `aclose` it where you are done with it; else it
     closes with its loop.
@@ -67,6 +74,7 @@ class Model:
         self,
         name: str,
         *,
+        api: Literal["chat", "responses"] = "chat",
         base_url: str | None = None,
         api_key: str | None = None,
         client: "AsyncOpenAI | None" = None,
@@ -93,7 +101,8 @@ class Model:
         self._given, self._transport, self._timeout, self._max_bytes = client, transport, timeout, max_bytes
         self._attempts, self._concurrency, self._options = attempts, concurrency, request_options
         self._clock, self._random = clock or SystemClock(), random
-        self._dialect = Dialect(name, rungs)
+        self._api = _api_of(name, api, request_options)
+        self._dialect = Dialect(name, self._api, rungs)
         self._limits = Limits(
             name,
             self._clock,
@@ -156,7 +165,22 @@ class Model:
         raise asking.ended(DeadlinePassed(self.name, deadline, asking.last))
 
     async def _insistently(self, asking: Asking) -> Answer:
+        try:
+            return asking.answered(await self._attempt(asking))
+        except ModelError as failure:
+            first = failure
+        return await self._again(asking, first)
+
+    async def _again(self, asking: Asking, first: ModelError) -> Answer:
+        """Ask for as long as it may help. Tenacity is told how the first attempt ended: most calls need no second."""
         from tenacity import AsyncRetrying
+
+        ended: list[ModelError] = [first]
+
+        async def attempt() -> Answer:
+            if ended:
+                raise ended.pop()
+            return await self._attempt(asking)
 
         retrying = AsyncRetrying(
             retry=_may_pass,
@@ -166,7 +190,7 @@ class Model:
             reraise=True,
         )
         try:
-            return asking.answered(await retrying(self._attempt, asking))
+            return asking.answered(await retrying(attempt))
         except AnswerInvalid as broken:
             asking.tried.pop()
             return asking.answered(broken.answer)
@@ -250,7 +274,15 @@ class Model:
         timeout = httpx2.Timeout(self._timeout, connect=min(_CONNECT, self._timeout))
         client = self._own_client(timeout) if self._given is None else self._given
         client = client.with_options(max_retries=0, timeout=timeout)
-        return Wire(self.name, client, self._clock, self._timeout, self._max_bytes, scrubbing(client.api_key))
+        self._check_options(client)
+        return Wire(
+            self.name, self._api, client, self._clock, self._timeout, self._max_bytes, scrubbing(client.api_key)
+        )
+
+    def _check_options(self, client: "AsyncOpenAI") -> None:
+        known = signature(self._api.create(client)).parameters
+        for option in self._options.keys() - known.keys():
+            raise ClientFailed(self.name, f"it knows no option {option}=: mend its name, or pass it in extra_body=")
 
     def _own_client(self, timeout: "Timeout") -> "AsyncOpenAI":
         from httpx2 import Limits as PoolLimits
@@ -288,6 +320,14 @@ def _check(model: str, options: Mapping[str, float | None]) -> None:
     for option, value in options.items():
         if value is not None and not value > 0:
             raise ModelInvalid(model, f"{option}= takes a number above 0, not {value!r}")
+
+
+def _api_of(model: str, name: str, options: Mapping[str, Any]) -> Api:
+    if name not in _APIS:
+        raise ModelInvalid(model, f"api= takes one of {', '.join(_APIS)}, not {name!r}")
+    for option in _APIS[name].remembers & options.keys():
+        raise ModelInvalid(model, f"{option}= would leave at the server what an answer depends on: leave it out")
+    return _APIS[name]
 
 
 def _failure_of(state: "RetryCallState") -> BaseException | None:

@@ -1,6 +1,7 @@
 """One request to a model server through the official client, and what came of it: an answer, or a named failure.
 
-The raw body is read, not what the client makes of it: an answer that is malformed has been paid for all the same.
+The raw body is read, not what the client makes of it: an answer that is malformed has been paid for all the same. It
+is posted as it stands, too (`client.post`): what `create` makes of a request and of its answer is most of a call's CPU.
 An error of the client holds its request, key included, so ours are raised outside of the `except` that caught it.
 """
 
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from converge.ports import Clock
 from converge_agents.answer import Answer
+from converge_agents.api import Api
 from converge_agents.dialect import mentions_format
 from converge_agents.errors import (
+    ApiUnknown,
     ClientFailed,
     KeyRefused,
     ModelError,
@@ -34,13 +37,14 @@ from converge_agents.reading import Reading
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream
-    from openai.types.chat import ChatCompletionChunk
 
 Scrub = Callable[[str], str]
 
 _SAID = 300  # characters of what a server said about an error that are worth showing
 _KEYS = re.compile(r"(?i)bearer\s+\S+|\bsk-[\w*-]{4,}")
 _TOO_LONG = re.compile(r"context[_ ](length|window)|maximum context|prompt is too long|too many tokens", re.IGNORECASE)
+_CODES = {"rate_limit_exceeded": 429, "insufficient_quota": 429}
+_BESIDE = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json"}  # what is not in the body
 _REFUSED: dict[int, type[RequestRefused]] = {401: KeyRefused, 403: KeyRefused, 404: ModelUnknown}
 
 
@@ -53,6 +57,7 @@ class Wire(NamedTuple):
     """What one request needs. `client` makes no attempt of its own to try again."""
 
     model: str
+    api: Api
     client: "AsyncOpenAI"
     clock: Clock
     timeout: float
@@ -62,7 +67,7 @@ class Wire(NamedTuple):
     async def send(self, request: dict[str, Any], on_text: Callable[[str], object] | None) -> Answer:
         """Return what the server answered, broken or not. Raises a ModelError, and what `on_text` raises."""
         started = self.clock.elapsed()
-        reading = Reading(self.max_bytes)
+        reading = self.api.reading(self.max_bytes)
         if on_text is None:
             await self._guarded(partial(self._whole, request, reading))
         else:
@@ -70,25 +75,42 @@ class Wire(NamedTuple):
         return reading.answer(self.scrub, self.clock.elapsed() - started)
 
     async def _whole(self, request: dict[str, Any], reading: Reading) -> None:
-        raw = await self.client.chat.completions.with_raw_response.create(**request)
-        reading.request_id = raw.headers.get("x-request-id")
-        reading.whole(raw.text)
-        if reading.error is not None:
-            raise self._failure(500, reading.error, {})
+        import httpx2
+
+        response = await self._post(request, cast_to=httpx2.Response)
+        reading.request_id = response.headers.get("x-request-id")
+        reading.whole(response.text)
+        self._check(reading)
 
     async def _streamed(self, request: dict[str, Any], reading: Reading, on_text: Callable[[str], object]) -> None:
-        stream = await self._guarded(partial(self.client.chat.completions.create, **request))
+        from openai import AsyncStream
+
+        pieces = {"cast_to": object, "stream": True, "stream_cls": AsyncStream[object]}
+        stream = await self._guarded(partial(self._post, request, **pieces))
         reading.request_id = stream.response.headers.get("x-request-id")
         async with stream:
             while reading.broken is None and (chunk := await self._next(stream, reading)) is not None:
-                if text := reading.chunk(chunk.model_dump(warnings=False)):
+                if text := reading.chunk(chunk):
                     on_text(self.scrub(text))
         reading.end()
+        self._check(reading)
 
-    async def _next(self, stream: "AsyncStream[ChatCompletionChunk]", reading: Reading) -> "ChatCompletionChunk | None":
+    def _check(self, reading: Reading) -> None:
+        """Raise the failure that came in place of an answer; after a part of one, it leaves that part."""
+        if reading.error is not None and reading.is_empty:
+            raise self._failure(500, reading.error, {})
+
+    def _post(self, request: dict[str, Any], **how: Any) -> Awaitable[Any]:
+        body = {name: value for name, value in request.items() if name not in _BESIDE}
+        beside = {_BESIDE[name]: request[name] for name in _BESIDE if request.get(name) is not None}
+        beside["security"] = {"bearer_auth": True}  # as `create` has it: by default an admin's key would do as well
+        post: Callable[..., Awaitable[Any]] = self.client.post
+        return post(self.api.path, body=body, options=beside, **how)
+
+    async def _next(self, stream: "AsyncStream[object]", reading: Reading) -> object | None:
         """Return the next piece, None for the end. What came before a failure was paid for, and is not thrown away."""
         try:
-            chunk: ChatCompletionChunk | None = await self._guarded(partial(anext, stream, None))
+            chunk: object | None = await self._guarded(partial(anext, stream, None))
             return chunk
         except _Corrupt:
             reading.broken = "corrupt"
@@ -143,8 +165,8 @@ class Wire(NamedTuple):
         """Return what a server's error is called here."""
         said, code = self._said(body)
         wait = _retry_after(headers, self.clock.now())
-        if code.isdecimal() and not headers:
-            status = int(code)  # an error in place of an answer says itself what it is
+        if not headers:  # an error in place of an answer says itself what it is
+            status = int(code) if code.isdecimal() else _CODES.get(code, status)
         if status == 429:
             return QuotaSpent(self.model, 429, said) if "insufficient_quota" in said else self._busy(said, wait)
         if mentions_format(said) and status in (400, 422, 500, 501):
@@ -153,6 +175,8 @@ class Wire(NamedTuple):
             return ServerFailed(self.model, status, said, wait)
         if "context_length_exceeded" in said or _TOO_LONG.search(said):
             return PromptTooLong(self.model, status, said)
+        if status in (404, 405) and self.api.name != "chat" and "model_not_found" not in said:
+            return ApiUnknown(self.model, status, said, self.api.name)
         return _REFUSED.get(status, RequestRefused)(self.model, status, said)
 
     def _busy(self, said: str, wait: float | None) -> ModelError:

@@ -58,9 +58,9 @@ def _parting(case: Case) -> tuple[str, int] | None:
 
 def _conclusions(context: Context) -> Conclusions:
     found: Conclusions = {}
-    evidence: dict[int, frozenset[str]] = {}  # by identity: what is shared stands for many facts
+    evidence: dict[object, frozenset[str]] = {}  # what is shared stands for many facts
     for support in context.supports:
-        source, shared = context.supports.sources[support.source], id(support.evidence)
+        source, shared = context.supports.sources[support.source], support.basis
         if source == OUTSIDE:
             continue
         if shared not in evidence:

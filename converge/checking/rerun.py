@@ -115,7 +115,7 @@ class _Driver:
     def _position(self, machine: Machine) -> Snapshot:
         watermarks = {watermark.source.agent: watermark for watermark in machine.progress.watermarks}
         old = machine.job
-        return dataclasses.replace(old, watermarks=watermarks, spend=machine.spend, cycles=machine.cycles)
+        return dataclasses.replace(old, watermarks=watermarks, spend=machine.spending, cycles=machine.cycles)
 
     def _built(self, job: Snapshot, stretch: Stretch) -> TrialMachine:
         """Return a machine with room enough; what agents see of the budget is what they saw."""

@@ -6,7 +6,7 @@ parts, or twice, is what a union of sets does not notice.
 
 __all__ = ["Act", "Rerun", "Starving", "Trial", "TrialMachine", "singles"]
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from converge.checking.watched import Call
@@ -92,11 +92,13 @@ class TrialMachine(Machine):
         round = self.schedule.writes(effect.round, self.context.highest)
         self._wake(merge(self.context, [(effect, round)]))
 
-    def _affordable(self, landed: list[Done], merged: list[Done], newest: int) -> Iterator[tuple[Effect, int]]:
+    def _affordable(
+        self, landed: list[Done], merged: list[Done], wrote: Mapping[int, int]
+    ) -> Iterator[tuple[Effect, int]]:
         late, delivered = self._late, list[tuple[Effect, int]]()
         self._late = delivered
         yield from late
-        for effect, round in super()._affordable(landed, merged, newest):
+        for effect, round in super()._affordable(landed, merged, wrote):
             for part in self.form(effect):
                 yield part, round
             if self.repeats:

@@ -19,6 +19,7 @@ from converge import __version__
 from converge.cli.again import fork, restart
 from converge.cli.audit import audit
 from converge.cli.bench import bench
+from converge.cli.completion import is_completing
 from converge.cli.console import news, one_line, write_line
 from converge.cli.decide import decide
 from converge.cli.doctor import doctor
@@ -26,34 +27,44 @@ from converge.cli.exit_codes import EXIT_CODES_HELP, ExitCode, code_of_error
 from converge.cli.files import export, import_
 from converge.cli.give import give
 from converge.cli.history import history
+from converge.cli.inspect import inspect
 from converge.cli.jobs import jobs
+from converge.cli.new import new
 from converge.cli.plan import plan
 from converge.cli.prune import prune
 from converge.cli.run import resume, run
 from converge.cli.show import show
 from converge.cli.trace import trace
 from converge.cli.verify import verify
+from converge.cli.why import cost, diff, why, why_not
 from converge.errors import ConvergeError
 
 app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_enable=False)
-app.command(epilog=EXIT_CODES_HELP)(run)
-app.command(epilog=EXIT_CODES_HELP)(resume)
-app.command(epilog=EXIT_CODES_HELP)(restart)
-app.command(epilog=EXIT_CODES_HELP)(fork)
-app.command()(give)
-app.command()(decide)
-app.command()(plan)
-app.command()(jobs)
-app.command()(show)
-app.command()(trace)
-app.command()(history)
-app.command(epilog=EXIT_CODES_HELP)(verify)
-app.command(epilog=EXIT_CODES_HELP)(audit)
-app.command()(export)
-app.command("import")(import_)
-app.command()(prune)
-app.command()(doctor)
-app.command()(bench)
+_BEGIN, _RUN, _ASK, _LOOK, _KEEP, _CHECK = "Begin", "Run a job", "Ask why", "Look at jobs", "Keep jobs", "Check"
+app.command(rich_help_panel=_BEGIN)(new)
+app.command(rich_help_panel=_BEGIN)(plan)
+app.command(rich_help_panel=_BEGIN)(doctor)
+app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(run)
+app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(resume)
+app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(restart)
+app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(fork)
+app.command(rich_help_panel=_RUN)(give)
+app.command(rich_help_panel=_RUN)(decide)
+app.command(rich_help_panel=_ASK)(why)
+app.command("why-not", rich_help_panel=_ASK)(why_not)
+app.command(rich_help_panel=_ASK)(diff)
+app.command(rich_help_panel=_ASK)(history)
+app.command(rich_help_panel=_ASK)(cost)
+app.command(rich_help_panel=_LOOK)(jobs)
+app.command(rich_help_panel=_LOOK)(show)
+app.command(rich_help_panel=_LOOK)(trace)
+app.command(rich_help_panel=_LOOK)(inspect)
+app.command(rich_help_panel=_KEEP)(export)
+app.command("import", rich_help_panel=_KEEP)(import_)
+app.command(rich_help_panel=_KEEP)(prune)
+app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_CHECK)(verify)
+app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_CHECK)(audit)
+app.command(rich_help_panel=_CHECK)(bench)
 
 
 @app.callback(invoke_without_command=True)
@@ -90,6 +101,8 @@ def execute(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _refused(_usage(error), ExitCode.BAD_INPUT)
     except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and is_completing(arguments):
+            return error.code if isinstance(error.code, int) else 0
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             return _refused(
                 "the target's own code ended the program: let it return, or raise an Exception", ExitCode.BAD_INPUT

@@ -64,6 +64,8 @@ def bench(
     Every agent reads what all stated in the round before and states three facts; each round is committed.
 
     The SQLite file lies in a temporary folder. The best of three runs counts.
+
+    Example: converge bench --agents 10
     """
     found: list[Figures] = []
     with TemporaryDirectory(prefix="converge-bench-") as folder, news().status("measuring") as status:

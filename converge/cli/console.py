@@ -28,8 +28,13 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from converge.cli.completion import job_ids
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The id of the job; `converge jobs` lists them.")]
+JobId = Annotated[
+    str,
+    typer.Argument(metavar="JOB", help="The id of the job; `converge jobs` lists them.", autocompletion=job_ids),
+]
 
 Part = str | tuple[str, str]  # a text, or a text and its style
 _UNLIMITED = 1_000_000  # columns, where nobody looks: a line that is piped is never cut

@@ -31,6 +31,8 @@ def doctor(
     """Say whether the place where jobs are kept can be trusted: SQLite, the file, its folder and the disk.
 
     Nothing is made or changed, and a job that runs goes on. Exits with 10 if a check failed; warnings exit with 0.
+
+    Example: converge doctor --store sqlite:///jobs.db --level power
     """
     checks = _checks(store, level, deep)
     if as_json:

@@ -5,7 +5,7 @@ __all__ = ["export", "import_"]
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkstemp
@@ -32,6 +32,7 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there already.")] = False,
     store: StoreAddress = DEFAULT_STORE,
+    as_json: AsJson = False,
 ) -> int:
     """Write a job to a file: all its rows with their digests, and the letters to it, as lines of JSON.
 
@@ -44,13 +45,29 @@ def export(
     faults, lines = anyio.run(_exported, store, job)
     text = "".join(lines).encode(errors="surrogateescape")  # bytes that are no text stay what they are
     if file is None or str(file) == "-":
+        if as_json:
+            raise OptionInvalid("--json", "name a FILE for the job: what is written to stdout is the job itself")
         _write_out(text)
     else:
         _write(file, text, force=force)
+        if as_json:
+            write_json(_exported_told(job, store, file, lines, faults))
+            return ExitCode.DEFECT if faults else ExitCode.FIXED_POINT
         write_line(news(), f"job {one_line(job)}: {counted(len(lines) - 1, 'line')}, {in_bytes(len(text))} in {file}")
     for fault in faults:
         write_line(news(), ("warning: ", "yellow"), f"row {fault.number}: {fault.text}")
     return ExitCode.DEFECT if faults else ExitCode.FIXED_POINT
+
+
+def _exported_told(
+    job: str, store: str, file: Path, lines: Sequence[str], faults: Sequence[Fault]
+) -> dict[str, object]:
+    """Return JSON data of this shape; `lines` counts rows and letters.
+
+    {"job_id", "store", "file": text, "lines": int, "faults": [{"row": int, "text": text}]}
+    """
+    found = [{"row": fault.number, "text": fault.text} for fault in faults]
+    return {"job_id": job, "store": store, "file": str(file), "lines": len(lines) - 1, "faults": found}
 
 
 def import_(

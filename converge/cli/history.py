@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 import anyio
 
 from converge.archive.timeline import Moment, timeline
+from converge.cli.answer import FactWords, asked, show_answer
 from converge.cli.console import AsJson, JobId, Part, counted, data, one_line, write_json, write_line, write_rows
 from converge.cli.place import DEFAULT_STORE, StoreAddress, reading
 from converge_stores.ground import in_bytes
 
 
-def history(job: JobId, store: StoreAddress = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def history(job: JobId, fact: FactWords = None, store: StoreAddress = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """List how a job came to be what it is: what each row added, when, and under which lease.
+
+    With FACT, what became of it: who stated it in which round, who marked it, when it fell and returned.
 
     A row without a cycle holds what could not wait for one, such as the answers of models.
 
@@ -22,6 +25,11 @@ def history(job: JobId, store: StoreAddress = DEFAULT_STORE, as_json: AsJson = F
 
     Example: converge history job-1f2e3d4c, then converge show job-1f2e3d4c --cycle 3
     """
+    if fact:
+        explained = asked(store, job)
+        told = {"job_id": explained.job_id, "store": store}
+        show_answer(explained.history(fact), "json" if as_json else "text", told, everything=True)
+        return
     moments = anyio.run(_moments, store, job)
     if as_json:
         write_json(_told(job, store, moments))

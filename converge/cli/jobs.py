@@ -18,6 +18,8 @@ def jobs(store: StoreAddress = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """List the jobs of a store, the newest first.
 
     A job that is `interrupted` has not stopped and nobody runs it: it can be resumed.
+
+    Example: converge jobs --store sqlite:///archive.db
     """
     found = anyio.run(_summaries, store)
     if as_json:

@@ -5,7 +5,6 @@ The answer is what the job was for: the live facts of the kinds that agents writ
 
 __all__ = ["hint_of", "outcome_data", "show_outcome", "spent"]
 
-import dataclasses
 import shlex
 from typing import Any
 
@@ -50,7 +49,7 @@ def outcome_data(outcome: Outcome, engine: Engine, store: str) -> dict[str, Any]
             "unread": [unread._asdict() for unread in stop.unread],
         },
         "cycles": outcome.cycles,
-        "spend": dataclasses.asdict(outcome.spend),
+        "spend": outcome.spend._asdict(),
         "kinds": _counts(outcome, engine),
         "answer": [
             {"id": id_of(fact), "kind": kind_of(fact).label, "fact": content_of(fact)}
@@ -90,7 +89,7 @@ def hint_of(outcome: Outcome, budget: Budget, target: str, store: str) -> str:
     """Return the command to type next."""
     place = [] if store == DEFAULT_STORE else ["--store", store]
     if outcome.stop.reason is StopReason.FIXED_POINT:
-        return f"to see its facts: {shlex.join(['converge', 'show', outcome.job_id, *place])}"
+        return f"to see why: {shlex.join(['converge', 'why', outcome.job_id, *place])}"
     more = shlex.join(["converge", "resume", target, outcome.job_id, *place])
     match outcome.stop.reason:
         case StopReason.BUDGET:

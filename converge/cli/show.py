@@ -92,7 +92,7 @@ def _told(snapshot: Snapshot, store: str, facts: Sequence[StoredFact]) -> dict[s
         "store": store,
         "stop": stop and {"reason": stop.reason, "text": stop.text},
         "cycles": snapshot.cycles,
-        "spend": dataclasses.asdict(snapshot.spend),
+        "spend": snapshot.spend._asdict(),
         "budget": dataclasses.asdict(snapshot.budget),
         "facts": [fact._asdict() for fact in facts],
     }

@@ -28,7 +28,10 @@ from converge.trace import (
 
 
 def trace(job: JobId, store: StoreAddress = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """Show what happened in a job: who ran in which round, what that added, what failed."""
+    """Show what happened in a job: who ran in which round, what that added, what failed.
+
+    Example: converge trace job-1f2e3d4c
+    """
     snapshot = anyio.run(load_job, store, job)
     if as_json:
         write_json(_told(snapshot, store))

@@ -94,6 +94,17 @@ async def rows_follow_each_other_without_a_gap(make: MakeStore) -> None:
         assert list((await store.load("one")).bodies) == ["{}", '{"next":1}'], "a refused row was kept"
 
 
+async def later_rows_are_read_by_themselves(make: MakeStore) -> None:
+    """Whoever has read a job up to a row is given what came after it, and nothing where nothing did."""
+    async with _open(make) as store:
+        lease = await _begun(store, "one")
+        await store.append(lease, 1, [StoredText(2, '{"next":1}')])
+        every = list(await store.rows("one"))
+        for after in (-1, 0, 1, 2):
+            assert list(await store.rows("one", after)) == every[after + 1 :], f"rows after {after}"
+        await _raises(JobUnknown, store.rows("none", 1))
+
+
 async def many_rows_are_kept_as_one(make: MakeStore) -> None:
     """A batch may be larger than what one statement takes."""
     rows = [StoredText(number, f'{{"n":{number}}}') for number in range(2, 2_002)]
@@ -271,6 +282,7 @@ STORE_CHECKS: tuple[Check, ...] = (
     a_job_id_is_taken_once,
     an_unknown_job_is_refused,
     rows_follow_each_other_without_a_gap,
+    later_rows_are_read_by_themselves,
     many_rows_are_kept_as_one,
     jobs_do_not_mix,
     jobs_are_listed_with_their_last_cycle,

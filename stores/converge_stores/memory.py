@@ -4,6 +4,7 @@ __all__ = ["MemoryStore"]
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pydantic_core import from_json
@@ -109,14 +110,14 @@ class MemoryStore:
                 return StoredJob(job.header, bodies[:place])
         raise CycleUnknown(job_id, cycle, job.last.cycle or 0)
 
-    async def rows(self, job_id: str) -> Sequence[StoredRow]:
-        """Return all rows of a job, the header first."""
+    async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
+        """Return the rows of a job with a higher number than `after`."""
         job = self._kept(job_id)
         job.encode()
         chain = [header_row(job.header)]
         for row, epoch in job.rows:
             chain += sealed([row], len(chain) - 1, chain[-1].digest, epoch)
-        return chain
+        return chain[after + 1 :]
 
     async def anchor(self, job_id: str) -> tuple[int, str]:
         """Return number and digest of the last row; nobody else can have changed it since."""
@@ -161,8 +162,8 @@ class MemoryStore:
     def _make_room(self) -> None:
         surplus = len(self._jobs) + 1 - self.keep
         if surplus > 0:
-            stopped = [job_id for job_id, job in self._jobs.items() if job.last.stop]
-            for job_id in stopped[:surplus]:
+            stopped = (job_id for job_id, job in self._jobs.items() if job.last.stop)
+            for job_id in list(islice(stopped, surplus)):
                 del self._jobs[job_id]
                 self._leases.pop(job_id, None)
 

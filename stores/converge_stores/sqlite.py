@@ -184,10 +184,11 @@ class SQLiteStore:
             rest = rest[:upto]
         return StoredJob(JobHeader(job_id, created, intent), [row[4] for row in rest])
 
-    async def rows(self, job_id: str) -> Sequence[StoredRow]:
-        """Return all rows of a job, the header first."""
-        rows = await self._fetch(f"SELECT {COLUMNS} FROM log WHERE job_id = ? ORDER BY number", (job_id,))
-        if not rows:
+    async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
+        """Return the rows of a job with a higher number than `after`."""
+        query = f"SELECT {COLUMNS} FROM log WHERE job_id = ? AND number > ? ORDER BY number"
+        rows = await self._fetch(query, (job_id, after))
+        if not rows and not await self._fetch("SELECT 1 FROM log WHERE job_id = ? LIMIT 1", (job_id,)):
             raise await self._unknown(job_id)
         return [StoredRow(*row) for row in rows]
 
@@ -201,7 +202,7 @@ class SQLiteStore:
         found = await self._fetch(JOBS)
         leases = await self._fetch(f"SELECT job_id, {LEASE} FROM leases WHERE token IS NOT NULL")
         held = {job_id: lease_of(job_id, *lease) for job_id, *lease in leases}
-        return [JobSummary(*row)._replace(lease=held.get(row[0])) for row in found]
+        return [JobSummary._make((*row, held.get(row[0]))) for row in found]
 
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""
