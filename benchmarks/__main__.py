@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -57,4 +58,5 @@ if __name__ == "__main__":
     # Where bytecode is not kept, whatever is imported would be compiled anew in each process, ours and the peers'.
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started is ended on the way
     raise SystemExit(main(options()))

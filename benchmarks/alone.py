@@ -4,7 +4,7 @@ __all__ = ["Report", "measured_alone"]
 
 import asyncio
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from time import perf_counter
 from typing import NamedTuple
 
@@ -27,18 +27,30 @@ class Report(NamedTuple):
 def measured_alone(file: str, key: str, setting: Setting) -> Report:
     """Return what came of the case `key` of a file of cases/. If it cannot be made, that is what failed."""
     began = perf_counter()
-    with ProcessPoolExecutor(1, mp_context=_FRESH) as process:
-        try:
-            report = process.submit(_report, file, key, setting).result()
-        except Exception as error:
-            failed = {key: f"{type(error).__name__}: {error}"}
-            report = Report(Measured(key, "", None, {}, {}, failed), [])
-    seconds = perf_counter() - began
-    return report._replace(measured=report.measured._replace(seconds=seconds))
+    here, there = _FRESH.Pipe(duplex=False)
+    process = _FRESH.Process(target=_answer, args=(there, file, key, setting))
+    process.start()
+    there.close()
+    try:
+        report = here.recv()
+    except EOFError:
+        report = _failed(key, "its process ended")
+    finally:
+        process.kill()  # it has nothing more to say, or nobody will listen
+        process.join()
+    return Report(report.measured._replace(seconds=perf_counter() - began), report.noise)
 
 
-def _report(file: str, key: str, setting: Setting) -> Report:
-    return asyncio.run(_of_case(file, key, setting))
+def _answer(there: Connection, file: str, key: str, setting: Setting) -> None:
+    try:
+        report = asyncio.run(_of_case(file, key, setting))
+    except Exception as error:
+        report = _failed(key, f"{type(error).__name__}: {error}")
+    there.send(report)
+
+
+def _failed(key: str, why: str) -> Report:
+    return Report(Measured(key, "", None, {}, {}, {key: why}), [])
 
 
 async def _of_case(file: str, key: str, setting: Setting) -> Report:

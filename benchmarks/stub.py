@@ -28,7 +28,7 @@ _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:
 async def loopback(delay: float) -> AsyncIterator[str]:
     """Run a server that answers after `delay` seconds; its base URL."""
     command = [sys.executable, "-m", "benchmarks.stub", f"{delay}"]
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         yield f"http://127.0.0.1:{int(await process.stdout.readline())}/v1"
@@ -50,7 +50,8 @@ async def _serve(delay: float) -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=2_000)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await asyncio.to_thread(sys.stdin.read)  # until whoever started it is gone, however that ended
+    server.close()
 
 
 if __name__ == "__main__":

@@ -75,7 +75,8 @@ def print_targets(results: Mapping[str, Measured], *, quick: bool) -> None:
     for target, figure in figures.items():
         if figure is not None:
             table.add_row(*_line(target, figure))
-    _console.print(table, end="")
+    if table.rows:
+        _console.print(table, end="")
     if missing := sum(figure is None for figure in figures.values()):
         _console.print(f"{missing} more targets are of sizes or cases that this run did not measure.")
     _console.print()
