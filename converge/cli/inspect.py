@@ -47,7 +47,7 @@ def inspect(
             "inspect", f"there is no module {error.name}: pip install 'converge-runtime[inspect]'"
         ) from error
     needed = token or (None if _is_here(host) else secrets.token_urlsafe(24))
-    app = inspector(existing_store(store), load_target(target).engine if target else None, needed)
+    app = inspector(existing_store(store, how=""), load_target(target).engine if target else None, needed)
     with _listening(host, port) as listening:
         write_line(data(), _address(host, listening.getsockname()[1], needed))
         write_line(news(), ("Ctrl-C ends it", "dim"))

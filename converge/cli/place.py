@@ -36,11 +36,14 @@ def store_at(address: str) -> Store:
     return SQLiteStore(path, cast("Level", level or "process"))
 
 
-def existing_store(address: str) -> Store:
-    """Return a store that is there already. Raises StoreUnavailable, so that a wrong name does not make a file."""
+def existing_store(address: str, how: str = "--store ") -> Store:
+    """Return a store that is there already; `how` a command takes its address.
+
+    Raises StoreUnavailable, so that a wrong name does not make a file.
+    """
     store = store_at(address)
     if isinstance(store, SQLiteStore) and not store.path.exists():
-        raise StoreUnavailable(str(store.path), "there is no such file; name the store with --store sqlite:///FILE")
+        raise StoreUnavailable(str(store.path), f"there is no such file; name the store with {how}sqlite:///FILE")
     return store
 
 
