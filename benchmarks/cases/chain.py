@@ -2,7 +2,7 @@
 
 __all__ = ["cases"]
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -16,7 +16,8 @@ from converge import Engine
 
 _COMMITTED = {"memory": "", "process": ", sqlite3 (NORMAL)", "power": ", sqlite3 (FULL)"}
 _PEERS = {"memory": ("langgraph",), "process": ("langgraph",), "power": ("langgraph", "dbos")}
-_ALSO_ASYNCIO = {"memory": (), "process": ("langgraph",), "power": ("langgraph",)}  # slower than its synchronous way
+# Slower than its synchronous way, and what an asyncio program would take.
+_ALSO_ASYNCIO: dict[str, Sequence[str]] = {"memory": (), "process": ("langgraph",), "power": ("langgraph",)}
 
 
 def cases(setting: Setting) -> Iterator[Plan]:
@@ -28,7 +29,7 @@ def cases(setting: Setting) -> Iterator[Plan]:
 @asynccontextmanager
 async def _on(setting: Setting, store: str) -> AsyncIterator[Case]:
     cycles, task = setting.of(200, 1_000), f"chain, {store}"
-    scale = 1e6 / cycles
+    scale, also = 1e6 / cycles, setting.of((), _ALSO_ASYNCIO[store])
     async with engine_on(store, setting.folder, [walker(cycles)]) as engine:
         yield Case(
             f"(a) chain of {cycles:,} cycles, {store}",
@@ -37,7 +38,7 @@ async def _on(setting: Setting, store: str) -> AsyncIterator[Case]:
                 Variant("direct loop" + _COMMITTED[store], partial(_direct, setting, store, cycles)),
                 Variant("converge", partial(_converge, engine, cycles)),
                 *variants(setting.peers, _PEERS[store], task, cycles, scale),
-                *variants(setting.peers, _ALSO_ASYNCIO[store], f"{task}, asyncio", cycles, scale, ", asyncio"),
+                *variants(setting.peers, also, f"{task}, asyncio", cycles, scale, ", asyncio"),
             ],
             base="converge",
             rounds=setting.rounds if store == "memory" else setting.of(1, 3),

@@ -33,6 +33,7 @@ async def _imports(setting: Setting) -> AsyncIterator[Case]:
         ],
         base="anyio, pydantic",
         rounds=setting.of(1, 5),
+        warm=not setting.quick,
     )
 
 

@@ -38,7 +38,7 @@ async def _of_facts(cycles: int) -> AsyncIterator[Case]:
 @asynccontextmanager
 async def _of_things(setting: Setting) -> AsyncIterator[Case]:
     things = {
-        "an idle agent": ("idle", setting.of(2_000, 10_000)),
+        "an idle agent": ("idle", setting.of(1_000, 10_000)),
         "an agent that waits": ("waiting", setting.of(1_000, 10_000)),
         "a cycle with one fact": ("cycles", setting.of(500, 5_000)),
     }
