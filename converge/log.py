@@ -71,8 +71,9 @@ class KindLog:
 
     def first_after(self, round: int) -> int | None:
         """Return the first round after `round` that added a fact, if there is one."""
-        place = bisect_right(self.rounds, round)
-        return self.rounds[place] if place < len(self.rounds) else None
+        if not self.rounds or self.rounds[-1] <= round:  # as mostly
+            return None
+        return self.rounds[bisect_right(self.rounds, round)]
 
     def _file(self, fact: Fact, round: int) -> None:
         self._bucket(round).unsorted.append(fact)

@@ -11,7 +11,6 @@ That is no part of a watermark: which labels could have changed, for all that wa
 
 __all__ = ["Progress"]
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 
@@ -300,9 +299,8 @@ class Progress:
         found: float = inf
         for label in agent.reader.reads or ():
             log = context.kinds.get(label)
-            # Mostly there is nothing, and that shows at a glance.
-            if log is not None and log.rounds and log.rounds[-1] > seen:
-                found = min(found, log.rounds[bisect_right(log.rounds, seen)])
+            if log is not None and (round := log.first_after(seen)) is not None:
+                found = min(found, round)
         if agent.replacing and not context.labelling.all_live(context.highest):
             flow, seen = self.wiring.flow, max(seen, self._overlooked.get(number, _NEVER))
             for label in flow.groups[flow.group_of[number]].minds:
