@@ -59,9 +59,10 @@ class Labelling:
     def support(self, fact: int, round: int, evidence: Evidence, *, is_new_fact: bool) -> None:
         """Note a support that was added, or met again in a lower round."""
         earlier = not evidence or isinstance(evidence, Given) or evidence[-1] < fact  # positions ascend
-        if is_new_fact and earlier and self._since is None:
-            return  # as nearly always
-        if self._may_circle(fact, round, evidence, is_new_fact):
+        if is_new_fact and earlier:
+            if self._since is None:  # as nearly always
+                return
+        elif self._may_circle(round, evidence):
             self._unsettle(round)
         if not is_new_fact and round == self._known.rounds[fact]:  # it may be known earlier than it was thought to be
             for marker in (fact, *self._marked.get(fact, ())):
@@ -277,11 +278,9 @@ class Labelling:
 
     # --- keeping ------------------------------------------------------------------------------------------------
 
-    def _may_circle(self, fact: int, round: int, evidence: Evidence, is_new_fact: bool) -> bool:
+    def _may_circle(self, round: int, evidence: Evidence) -> bool:
         """Whether a support may rest on its own fact in the end: an effect may cite what it states itself."""
-        if not evidence or isinstance(evidence, Given) or (is_new_fact and evidence[-1] < fact):
-            return False
-        return any(self._known.rounds[cited] >= round for cited in evidence)
+        return not isinstance(evidence, Given) and any(self._known.rounds[cited] >= round for cited in evidence)
 
     def _unsettle(self, round: int) -> None:
         """Note that something may not be live from a round on; what is known of later rounds may rest on it."""
