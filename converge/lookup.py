@@ -44,9 +44,10 @@ class Lookup:
 
     __slots__ = ("_after", "_context", "_reader", "round")
 
-    def __init__(self, context: Context, round: int, reader: Reader, after: int = -1) -> None:
-        self._context, self._reader, self._after = context, reader, after
-        self.round = round
+    _context: Context  # these are set by the view
+    _reader: Reader
+    _after: int
+    round: int
 
     def knows(self, fact_id: str) -> bool:
         """Whether the fact with this id is in the view."""
