@@ -9,7 +9,7 @@ from typing import NamedTuple
 from converge.explain.content import LABELS, content_of
 from converge.fact import Fact, id_of, kind_of
 from converge.inspector.frame import page
-from converge.inspector.links import Links
+from converge.inspector.links import Links, page_in
 from converge.inspector.markup import Element, Node, tag
 from converge.inspector.reading import Reading
 from converge.inspector.words import badge, counted, fact_line, section
@@ -30,9 +30,8 @@ class Filter(NamedTuple):
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Filter":
         """Return what a query asks for."""
-        place = query.get("page", "1")
         kind, label, words = (query.get(name, "").strip() for name in ("kind", "label", "q"))
-        return cls(kind, label, words, max(int(place), 1) if place.isdecimal() else 1)
+        return cls(kind, label, words, page_in(query))
 
 
 class _Known(NamedTuple):

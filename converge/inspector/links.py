@@ -1,7 +1,8 @@
 """The addresses of the inspector's pages, wherever it is mounted."""
 
-__all__ = ["Links"]
+__all__ = ["Links", "page_in"]
 
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -30,6 +31,12 @@ class Links(NamedTuple):
     def compare(self, **query: object) -> str:
         """Return where two jobs stand side by side."""
         return f"{self.root}/compare{_query(query)}"
+
+
+def page_in(query: Mapping[str, str]) -> int:
+    """Return the page that a query asks for; what is no number is the first."""
+    place = query.get("page", "1")
+    return max(int(place), 1) if place.isdecimal() else 1
 
 
 def _quoted(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic_core import from_json
 
 from converge.inspector.frame import page
-from converge.inspector.links import Links
+from converge.inspector.links import Links, page_in
 from converge.inspector.markup import Element, Node, tag
 from converge.inspector.reading import Readings
 from converge.inspector.words import badge, counted, duration, number, when
@@ -28,9 +28,8 @@ class Search(NamedTuple):
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Search":
-        """Return what a query asks for; what is no number is the first page."""
-        place = query.get("page", "1")
-        return cls(query.get("q", "").strip(), query.get("state", ""), max(int(place), 1) if place.isdecimal() else 1)
+        """Return what a query asks for."""
+        return cls(query.get("q", "").strip(), query.get("state", ""), page_in(query))
 
     def fits(self, job: JobSummary) -> bool:
         """Whether a job is looked for by its words."""
