@@ -6,6 +6,7 @@ __all__ = [
     "Everything",
     "FactWords",
     "Form",
+    "OfTarget",
     "WithCalls",
     "asked",
     "form_of",
@@ -36,6 +37,10 @@ AsMermaid = Annotated[bool, typer.Option("--mermaid", help="Print a Mermaid flow
 AsHtml = Annotated[bool, typer.Option("--html", help="Print a page of HTML instead of text.")]
 Everything = Annotated[bool, typer.Option("--all", help="Leave nothing out, however long it gets.")]
 WithCalls = Annotated[bool, typer.Option("--calls", help="Show what models were asked and answered, whole.")]
+OfTarget = Annotated[
+    str | None,
+    typer.Option("--target", metavar="TARGET", help="The engine, as package.module:engine: what its agents could do."),
+]
 Form = Literal["text", "json", "mermaid", "html"]
 
 _LINES, _BOXES = 40, 60

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import typer
 
+from converge.cli.answer import OfTarget
 from converge.cli.console import data, news, write_line
 from converge.cli.place import DEFAULT_STORE, existing_store
 from converge.cli.target import load_target
@@ -25,12 +26,7 @@ def inspect(
     token: Annotated[
         str | None, typer.Option("--token", metavar="TEXT", help="Who has it may look; made up where one is needed.")
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            "--target", metavar="TARGET", help="The engine, as package.module:engine: what its agents could do."
-        ),
-    ] = None,
+    target: OfTarget = None,
 ) -> None:
     """Show the jobs of a store in a browser: live, back in time, why and why not, what they cost, what they ask people.
 

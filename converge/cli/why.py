@@ -13,6 +13,7 @@ from converge.cli.answer import (
     Everything,
     FactWords,
     Form,
+    OfTarget,
     WithCalls,
     asked,
     form_of,
@@ -29,11 +30,6 @@ from converge.explain.explained import Explained
 from converge.explain.explanation import Explanation
 from converge.explain.reference import Wanted
 from converge.fact import Fact, id_of, kind_of
-
-Target = Annotated[
-    str | None,
-    typer.Option("--target", metavar="TARGET", help="The engine, as package.module:engine: what its agents could do."),
-]
 
 
 def why(
@@ -131,7 +127,7 @@ def why_not(
         list[str] | None,
         typer.Argument(metavar="KEY", help="Its key, or fields as name=value; any, if left out."),
     ] = None,
-    target: Target = None,
+    target: OfTarget = None,
     cycle: Cycle = None,
     everything: Everything = False,
     as_json: AsJson = False,
