@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from converge.stores import PostgresStore
@@ -44,6 +46,11 @@ class Postgres:
     def url(self) -> str:
         return f"postgresql://postgres@{self.host}:{self.port}/postgres"
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._process is not None
+
     def schema(self) -> str:
         """Return the name of a schema that nobody has had yet."""
         return f"test_{os.getpid()}_{next(self._numbers)}"
@@ -67,7 +74,8 @@ class Postgres:
             command, user=_USER, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         until_it_listens(self._process, self.port, self.host)
-        self._run("pg_isready", "-h", self.host, "-p", str(self.port), "-t", "30")
+        while not self._answers():  # it listens before it is done with what a crash left
+            time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: SIGINT is its fast way, SIGQUIT ends it as a crash does."""
@@ -75,6 +83,15 @@ class Postgres:
             process, self._process = self._process, None
             process.send_signal(how)
             process.wait(60)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            assert self._process is not None
+            assert self._process.poll() is None, f"the server ended with {self._process.returncode}"
+            return False
+        return True
 
     @property
     def _data(self) -> Path:

@@ -34,10 +34,10 @@ async def test_the_sqlite_store_keeps_the_contract(check, tmp_path):
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
-async def test_the_postgresql_store_keeps_the_contract(check, server):
+async def test_the_postgresql_store_keeps_the_contract(check, database):
     """A real server, and a schema for each check."""
-    schema = server.schema()
-    await check(lambda: server.store(schema=schema))
+    schema = database.schema()
+    await check(lambda: database.store(schema=schema))
 
 
 @pytest.mark.asyncio

@@ -1,6 +1,6 @@
 """Making a database ready, and what its driver says turned into what to do about it."""
 
-__all__ = ["driver", "is_passing", "prepare", "unavailable"]
+__all__ = ["driver", "is_passing", "prepare", "unavailable", "version_of"]
 
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ async def prepare(connection: "psycopg.AsyncConnection[Any]", store: "PostgresSt
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('converge'), hashtext(%s))", (store.schema,))
-        version = await _version(connection, store)
+        version = await version_of(connection, store)
         if version == VERSION:
             return
         if not version:
@@ -77,8 +77,8 @@ async def prepare(connection: "psycopg.AsyncConnection[Any]", store: "PostgresSt
         await connection.execute(f"UPDATE {store.schema}.converge_store SET version = %s", (VERSION,))
 
 
-async def _version(connection: "psycopg.AsyncConnection[Any]", store: "PostgresStore") -> int:
-    """Return the version of the tables that are there, 0 for none."""
+async def version_of(connection: "psycopg.AsyncConnection[Any]", store: "PostgresStore") -> int:
+    """Return the version of the tables that are there, 0 for none. Raises StoreForeign or StoreTooNew."""
     query = "SELECT to_regclass(%s) IS NOT NULL, to_regclass(%s) IS NOT NULL"
     names = [f"{store.schema}.{table}" for table in ("converge_store", "log")]
     is_ours, is_taken = await _one(connection, query, names)

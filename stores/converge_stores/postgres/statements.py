@@ -54,7 +54,7 @@ WITH held AS MATERIALIZED (SELECT FROM {leases} WHERE job_id = %s AND epoch = %s
 INSERT INTO {log} (job_id, {_COLUMNS}) SELECT %s, * FROM {_ROWS} WHERE EXISTS (SELECT FROM held)
 RETURNING (SELECT coalesce(max(number), 0) FROM {letters} WHERE job_id = %s)
 """
-        self.adopt = f"INSERT INTO {log} (job_id, {_COLUMNS}) SELECT %s, * FROM {_ROWS}"
+        self.adopt = f"INSERT INTO {log} (job_id, {_COLUMNS}) SELECT %s, * FROM {_ROWS} RETURNING 0"
         self.head = f"SELECT number, digest FROM {log} WHERE job_id = %s ORDER BY number DESC LIMIT 1"
         self.digest = f"SELECT digest FROM {log} WHERE job_id = %s AND number = %s"
         self.load = f"SELECT number, cycle, at, digest, body FROM {log} WHERE job_id = %s ORDER BY number"

@@ -327,7 +327,7 @@ class PostgresStore:
         trying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(is_passing),
             stop=tenacity.stop_after_delay(self._patience),
-            wait=tenacity.wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.1),
+            wait=tenacity.wait_random_exponential(multiplier=0.05, max=1.0),
             reraise=True,
         )
         return await trying(self._once, work)
