@@ -217,7 +217,8 @@ async def test_a_commit_whose_answer_was_lost_is_not_made_twice(database):
     await store.open()
     lease = await store.take("job", this_process(), 0.0, 10.0)
     await store.create(lease, JobHeader("job", 0.0, "{}"), [StoredText(1)])
-    once, lost = store._once, []
+    once = store._once
+    lost: list[Any] = []
 
     async def losing(work: Any) -> Any:
         answer = await once(work)
@@ -226,7 +227,7 @@ async def test_a_commit_whose_answer_was_lost_is_not_made_twice(database):
             raise psycopg.OperationalError("server closed the connection unexpectedly")
         return answer
 
-    store._once = losing  # type: ignore[method-assign]
+    store._once = losing
     await store.append(lease, 1, [StoredText(2, '{"b":1}')])
     await store.append(lease, 2, [StoredText(3)])
     assert [row.number for row in await store.rows("job")] == [0, 1, 2, 3]
