@@ -1,6 +1,9 @@
-"""Model servers on loopback: two written by others, without which a test is skipped, and one that says anything."""
+"""Servers on loopback: three written by others, without which a test is skipped, and one that says anything.
 
-__all__ = ["Aimock", "Llmock", "Server", "Verdict", "aimock", "llmock", "saying"]
+llmock and aimock answer as models do; Temporal is the real server, in memory or on a file.
+"""
+
+__all__ = ["Aimock", "Llmock", "Server", "Temporal", "Verdict", "aimock", "llmock", "saying", "temporal"]
 
 import asyncio
 import json
@@ -34,6 +37,10 @@ def _aimock_binary() -> str | None:
     # by path: the command is called llmock too
     default = _CACHE / "aimock" / "node_modules" / ".bin" / "llmock"
     return shutil.which(os.environ.get("CONVERGE_AIMOCK") or str(default)) if shutil.which("node") else None
+
+
+def _temporal_binary() -> str | None:
+    return shutil.which(os.environ.get("CONVERGE_TEMPORAL") or str(_CACHE / "temporal" / "temporal"))
 
 
 class Server:
@@ -128,6 +135,41 @@ def aimock(folder: Path, fixtures: Sequence[Mapping[str, Any]]) -> Iterator[Aimo
     command = [binary, "-h", "127.0.0.1", "-p", str(port), "-f", str(folder), "--strict", "--log-level", "silent"]
     with _running(command, port):
         yield Aimock(f"http://127.0.0.1:{port}")
+
+
+class Temporal:
+    """A Temporal server that can be killed, and started again where it was."""
+
+    def __init__(self, binary: str, file: Path | None) -> None:
+        self._port = _free_port()
+        self.address = f"127.0.0.1:{self._port}"
+        self._command = [binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self._port)]
+        self._command += ["--log-level", "never"] + (["--db-filename", str(file)] if file else [])
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(self._command, stdin=quiet, stdout=quiet, stderr=quiet)
+        _until_it_listens(self._process, self._port)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def temporal(file: Path | None = None) -> Iterator[Temporal]:
+    """Run a Temporal server, which keeps what it knows in a file if it is given one."""
+    binary = _temporal_binary()
+    if binary is None:
+        pytest.skip("there is no Temporal server: make temporal-server, where there is Go")
+    server = Temporal(binary, file)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 @asynccontextmanager

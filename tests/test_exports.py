@@ -77,6 +77,7 @@ FACES = {
         "converge_activity",
         "converge_decision",
         "converge_giving",
+        "converge_sandbox",
         "converge_worker",
     ],
     "converge.testing": [

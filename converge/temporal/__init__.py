@@ -16,6 +16,7 @@ __all__ = [
     "converge_activity",
     "converge_decision",
     "converge_giving",
+    "converge_sandbox",
     "converge_worker",
 ]
 
@@ -29,5 +30,5 @@ except ModuleNotFoundError as _error:
 
 from converge.temporal.activity import converge_activity, converge_decision, converge_giving
 from converge.temporal.values import AskedLine, DecisionInput, FactLine, IntentLine, JobInput, JobOutcome
-from converge.temporal.worker import connect, converge_worker
+from converge.temporal.worker import connect, converge_sandbox, converge_worker
 from converge.temporal.workflow import ConvergeWorkflow
