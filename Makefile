@@ -19,12 +19,13 @@ TEMPORAL := v1.5.1
 # A caller's own paths must not decide what is tested.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-pythons servers aimock temporal-server chromium nightly bench bench-quick format lock clean
+.PHONY: help demo test test-pythons servers aimock chromium postgres temporal-server nightly bench bench-quick format \
+  lock clean
 
 help:
 	@echo "make demo    run a real decision job to its fixed point"
 	@echo "make test    run every check: ruff, mypy, import-linter, pytest"
-	@echo "make servers install what some tests ask: llmock, aimock where npm is, Temporal where Go is, chromium"
+	@echo "make servers install what some tests ask: llmock, aimock, a Temporal server, chromium and PostgreSQL"
 	@echo "make nightly hold the laws of schedules to twenty times as many random jobs"
 	@echo "make bench   measure what the runtime costs, beside plain code and peers (minutes; bench-quick: one)"
 	@echo "make format  let ruff mend what it can"
@@ -59,7 +60,7 @@ bench-quick: $(READY) .venv-peers/.ready
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)
 
 # What some tests ask, or look with. None is needed: a test that finds none is skipped and says so.
-servers: .venv-llmock/.ready aimock temporal-server chromium
+servers: .venv-llmock/.ready aimock temporal-server chromium postgres
 
 format: $(READY)
 	$(BIN)/ruff check --fix
@@ -135,6 +136,16 @@ chromium:
 	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium; } \
 	  >/dev/null 2>&1 </dev/null \
 	|| echo "apt-get could not install chromium: the tests that look at pages in a browser are skipped."
+
+# Debian's server, which tests start on a port of their own; the one that the package would start is not needed.
+postgres:
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "No PostgreSQL here: the tests that keep jobs in it are skipped."; exit 0; fi; \
+	echo "Installing PostgreSQL, for the tests that keep jobs in it."; \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql; } \
+	  >/dev/null 2>&1 </dev/null \
+	|| echo "apt-get could not install PostgreSQL: the tests that keep jobs in it are skipped."
 
 # Kept beside other caches, under the version it is of, so that a fresh clone finds it; npm is asked only for another.
 aimock:

@@ -1,9 +1,6 @@
-"""Servers on loopback: three written by others, without which a test is skipped, and one that says anything.
+"""Model servers on loopback: two written by others, without which a test is skipped, and one that says anything."""
 
-llmock and aimock answer as models do; Temporal is the real server, in memory or on a file.
-"""
-
-__all__ = ["Aimock", "Llmock", "Server", "Temporal", "Verdict", "aimock", "llmock", "saying", "temporal"]
+__all__ = ["Aimock", "Llmock", "Server", "Verdict", "aimock", "free_port", "llmock", "saying", "until_it_listens"]
 
 import asyncio
 import json
@@ -37,10 +34,6 @@ def _aimock_binary() -> str | None:
     # by path: the command is called llmock too
     default = _CACHE / "aimock" / "node_modules" / ".bin" / "llmock"
     return shutil.which(os.environ.get("CONVERGE_AIMOCK") or str(default)) if shutil.which("node") else None
-
-
-def _temporal_binary() -> str | None:
-    return shutil.which(os.environ.get("CONVERGE_TEMPORAL") or str(_CACHE / "temporal" / "temporal"))
 
 
 class Server:
@@ -118,7 +111,7 @@ def llmock(*options: str) -> Iterator[Llmock]:
     binary = _llmock_binary()
     if binary is None:
         pytest.skip("llmock is not installed: make servers")
-    port = _free_port()
+    port = free_port()
     command = [binary, "serve", "--host", "127.0.0.1", "-p", str(port), "--log-level", "warning", *options]
     with _running(command, port):
         yield Llmock(f"http://127.0.0.1:{port}")
@@ -131,45 +124,10 @@ def aimock(folder: Path, fixtures: Sequence[Mapping[str, Any]]) -> Iterator[Aimo
     if binary is None:
         pytest.skip("aimock is not installed: make servers, where there is npm and Node 20")
     (folder / "fixtures.json").write_text(json.dumps({"fixtures": list(fixtures)}))
-    port = _free_port()
+    port = free_port()
     command = [binary, "-h", "127.0.0.1", "-p", str(port), "-f", str(folder), "--strict", "--log-level", "silent"]
     with _running(command, port):
         yield Aimock(f"http://127.0.0.1:{port}")
-
-
-class Temporal:
-    """A Temporal server that can be killed, and started again where it was."""
-
-    def __init__(self, binary: str, file: Path | None) -> None:
-        self._port = _free_port()
-        self.address = f"127.0.0.1:{self._port}"
-        self._command = [binary, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self._port)]
-        self._command += ["--log-level", "never"] + (["--db-filename", str(file)] if file else [])
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(self._command, stdin=quiet, stdout=quiet, stderr=quiet)
-        _until_it_listens(self._process, self._port)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-
-@contextmanager
-def temporal(file: Path | None = None) -> Iterator[Temporal]:
-    """Run a Temporal server, which keeps what it knows in a file if it is given one."""
-    binary = _temporal_binary()
-    if binary is None:
-        pytest.skip("there is no Temporal server: make temporal-server, where there is Go")
-    server = Temporal(binary, file)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 @asynccontextmanager
@@ -189,7 +147,8 @@ async def saying(*responses: bytes) -> AsyncIterator[Server]:
     assert next(rest, None) is None, "fewer requests came than there was something to say to"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -203,7 +162,7 @@ def _running(command: Sequence[str], port: int) -> Iterator[None]:
         command, env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        _until_it_listens(process, port)
+        until_it_listens(process, port)
         yield
     finally:
         process.send_signal(signal.SIGTERM)
@@ -214,11 +173,12 @@ def _running(command: Sequence[str], port: int) -> Iterator[None]:
             process.wait()
 
 
-def _until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> None:
+def until_it_listens(process: "subprocess.Popen[bytes]", port: int, host: str = "127.0.0.1") -> None:
+    """Return when something listens there; fail when the process ends first."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection((host, port), 1).close()
         except OSError:
             assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
             assert time.monotonic() < until, f"{process.args!r} did not come up"

@@ -26,8 +26,8 @@ from converge.temporal import ConvergeWorkflow, DecisionInput, FactLine, JobInpu
 from converge_agents.teams import strategy
 from converge_agents.teams.strategy.carry_out import Company, EnterMarkets
 from converge_agents.teams.strategy.kinds import Approval, Recommendation
-from tests.servers import Temporal, temporal
 from tests.temporal_jobs import FACTS, STEEP, TOP, Flag, Rung, calls, engine
+from tests.temporal_server import Temporal, temporal
 
 ROOT = Path(__file__).parents[1]
 HISTORIES = Path(__file__).parent / "histories"
