@@ -13,6 +13,7 @@ from tests.jobs import (
     KINDS,
     MORE,
     SHAPES,
+    Plan,
     Play,
     agents_of,
     cells,
@@ -59,6 +60,17 @@ def test_effects_shuffled_repeated_and_split_give_the_same_three_digests(plan, f
     effects += order.sample(effects, len(effects) // 2)
     order.shuffle(effects)
     assert all_digests(merged(job, facts, effects)) == digests(job.view)
+
+
+def test_a_part_that_comes_after_the_next_activation_has_fallen_with_the_others():
+    """A replacing agent's effect may come in parts, some of them when it has spoken again."""
+    plan = wirable([Plan("seed", (0,), 0, 0), Plan("revise", (0,), 0, 0), Plan("replace", (0,), 3, 0)])
+    facts: list[Fact] = [East(1), South(1), North(2)]
+    job = timed(agents_of(plan), facts, any_durations(random.Random(0)), schedule="frontier")
+    effects = [part for effect in job.effects for part in split(effect)]
+    late = next(part for part in effects if part.round == 1 and part.source.replaces)
+    effects.remove(late)
+    assert all_digests(merged(job, facts, [*effects, late])) == digests(job.view)
 
 
 # --- late facts ------------------------------------------------------------------------------------------------------
