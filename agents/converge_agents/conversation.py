@@ -136,6 +136,11 @@ class _Ask:
     how: Conversation
     view: View
 
+    @property
+    def model(self) -> Asks:
+        """Whom it asks."""
+        return self.how.model
+
     async def __call__(self, messages: list[dict[str, Any]], item: Fact | None) -> dict[str, Any]:
         how, view = self.how, self.view
         answer = await how.model.ask(
