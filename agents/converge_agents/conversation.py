@@ -146,7 +146,7 @@ class _Ask:
         answer = await how.model.ask(
             messages,
             schema=how.form.schema,
-            tools=[tool.schema for tool in how.tools.values()] or None,
+            tools=[tool.schema for tool in how.tools.values() if not tool.writes] or None,
             on_text=view.hear if how.streams else None,
             deadline=how.deadline,
             meter=view.reserve,

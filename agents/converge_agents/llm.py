@@ -20,7 +20,7 @@ from converge_agents.answers import Item
 from converge_agents.conversation import Asks, Conversation
 from converge_agents.lint import check
 from converge_agents.prompt import Prompt, Prompted, Prompting
-from converge_agents.tool import tool_of
+from converge_agents.tool import Tool, tools_of
 
 Stated = Fact | Assertion | Suggestion
 Conclude = Callable[..., Stated | Iterable[Stated] | None]
@@ -40,7 +40,7 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
     evidence: bool = False,
     confidence: bool | None = None,
     gate: Gate = (),
-    tools: Sequence[Callable[..., Any]] = (),
+    tools: Sequence[Callable[..., Any] | Tool] = (),
     tool_calls: int = 8,
     repairs: int = 1,
     deadline: float | None = None,
@@ -60,8 +60,9 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
     evidence: the model cites the facts it was shown; otherwise its facts rest on all that the prompt looked at.
     confidence: it says how sure it is; by default where the gate asks for that. answers: other kinds for the model to
     answer with; `conclude(answer, view)`, or `(answer, item, view)` with each, then makes of one what is stated.
-    tools: functions it may call, `tool_calls` in all for one question. repairs: turns to mend an answer that cannot be
-    read. deadline: seconds for one answer. stream: text is passed on to who follows the job. The rest is as for @agent.
+    tools: functions it may call, or those of `mcp_tools`; `tool_calls` in all for one question. repairs: turns to mend
+    an answer that cannot be read. deadline: seconds for one answer. stream: text is passed on to who follows the job.
+    The rest is as for @agent.
     """
     steps, read = gate_steps(name, gate), kinds_listed(reads)
     if (answers is None) is not (conclude is None):
@@ -71,8 +72,7 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
     if each is not None and each not in map(kind_read, read):
         raise AgentInvalid(name, f"each={each.__name__} is not among the kinds in its reads=")
     prompting = Prompting(name, prompt, [*map(kind_read, read)], each, system, cites=evidence)
-    known = {tool.name: tool for tool in (tool_of(name, function) for function in tools)}
-    conversation = Conversation(name, model, form, known, tool_calls, repairs, deadline, stream)
+    conversation = Conversation(name, model, form, tools_of(name, tools), tool_calls, repairs, deadline, stream)
     return agent(
         name=name,
         reads=read,
