@@ -51,7 +51,7 @@ FACES = {
         "run",
         "same_as",
     ],
-    "converge.agents": ["Answer", "LLMAgent", "Model", "Price"],
+    "converge.agents": ["Answer", "LLMAgent", "Model", "Price", "mcp_tools"],
     "converge.explain": [
         "Absence",
         "Call",
