@@ -64,7 +64,7 @@ FACES = {
         "Parting",
     ],
     "converge.inspector": ["inspector"],
-    "converge.stores": ["MemoryStore", "SQLiteStore"],
+    "converge.stores": ["MemoryStore", "PostgresStore", "SQLiteStore"],
     "converge.temporal": [
         "AskedLine",
         "ConvergeWorkflow",
