@@ -113,9 +113,12 @@ class Engine:
         async with self._running.opening:
             return await explained(self.store, job_id, cycle, self.wiring)
 
-    def with_store(self, store: Store) -> "Engine":
-        """Return an engine with the same agents that keeps its jobs in another store."""
+    def with_store(self, store: Store, *, lease_seconds: float | None = None) -> "Engine":
+        """Return an engine with the same agents that keeps its jobs in another store, under other leases if named."""
         other = copy(self)
+        if lease_seconds is not None:
+            _refuse_unknown(self._checkpoints, lease_seconds, self._redact)
+            other._lease_seconds = lease_seconds
         other._keep_in(store)
         return other
 

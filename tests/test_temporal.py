@@ -308,7 +308,7 @@ async def test_an_attempt_that_temporal_has_given_up_lets_go_of_the_job(tmp_path
     held, environment = Held(tmp_path), ActivityEnvironment()
     attempt = await begun(held, environment)
     environment.cancel(ActivityCancellationDetails(timed_out=True))
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(ApplicationError, match="HandedOver"):
         await attempt
     assert (held.ended, await is_free(held)) == (["cancelled"], True)
 
