@@ -88,14 +88,14 @@ async def test_a_worker_killed_in_the_middle_of_a_call_changes_nothing(
     tmp_path: Path, server: Temporal, client: Client
 ):
     """Another one comes to the same digests, and asks nothing again but what nobody had heard the answer to."""
-    job = JobInput.of("job", "climb", FACTS, heartbeat_seconds=1)
+    job = JobInput.of("job", "climb", FACTS, heartbeat_seconds=1.5)
     place, counted = f"sqlite:///{tmp_path / 'jobs.db'}", {"CONVERGE_TEST_CALLS": str(tmp_path / "calls")}
     killed = {"CONVERGE_TEST_AT": "long 3", "CONVERGE_TEST_SIGNAL": "SIGKILL"}
-    with working(place, server, "killed", **counted, **killed) as first:
+    with working(place, server, "killed", {**counted, **killed}) as first:
         handle = await given(client, job, "killed")
         assert await asyncio.to_thread(first.wait) == -signal.SIGKILL
     before = calls(tmp_path / "calls")
-    with working(place, server, "killed", **counted):
+    with working(place, server, "killed", counted):
         outcome = await handle.result()
     assert digests(outcome) == await alone(tmp_path, FACTS)
     after = calls(tmp_path / "calls")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -42,10 +42,10 @@ async def given(client: Client, job: JobInput, queue: str) -> "WorkflowHandle[An
 
 @contextmanager
 def working(
-    store: str, server: Temporal, queue: str, *options: str, **variables: str
+    store: str, server: Temporal, queue: str, variables: Mapping[str, str] | None = None
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run `converge worker`, and return when it says that it is at work."""
-    with started(store, server, queue, *options, **variables) as process:
+    with started(store, server, queue, variables=variables) as process:
         until_at_work(process)
         yield process
 
@@ -65,17 +65,18 @@ def started(
     target: str = "tests.temporal_jobs:engine",
     within: Sequence[str] = (),
     heard: Path = Path(os.devnull),
-    **variables: str,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run `converge worker`. within: a command that runs it; heard: a file for its stderr."""
     paths = os.pathsep.join(str(ROOT / part) for part in (".", "agents", "stores"))
     command = [*within, sys.executable, "-m", "converge.cli", "worker", target, "--store", store]
     command += ["--temporal", server.address, "--task-queue", queue, *options]
-    environment = {**os.environ, "PYTHONPATH": paths, **variables}
-    with heard.open("w") as errors:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    environment = {**os.environ, "PYTHONPATH": paths, **(variables or {})}
+    with (
+        heard.open("w") as errors,  # not a pipe: one that nobody reads would hold the worker up
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
