@@ -7,7 +7,10 @@ CONVERGE_RECORD=1 keeps what workflows did as tests/histories/*.json, which test
 import asyncio
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +31,7 @@ from tests.temporal_jobs import FACTS, STEEP, TOP, Flag, Rung, calls, engine
 from tests.temporal_server import Temporal, temporal
 from tests.working import given, reached, started, until_at_work, working
 
+ROOT = Path(__file__).parents[1]
 HISTORIES = Path(__file__).parent / "histories"
 pytestmark = pytest.mark.slow
 QUEUE = "jobs"
@@ -300,3 +304,18 @@ async def test_a_step_that_fails_has_those_before_it_undone_the_last_one_first(t
         "leave brazil-venture",
         "release 5300 of brazil-venture + india-licence",
     ]
+
+
+# --- the manual -------------------------------------------------------------------------------------------------------
+
+
+def test_the_program_in_the_manual_runs_as_it_stands(tmp_path: Path, server: Temporal):
+    """docs/how-to/temporal.md, in a process of its own, against this server."""
+    manual = (ROOT / "docs" / "how-to" / "temporal.md").read_text("utf-8")
+    [program] = re.findall(r"^```python\n(.*?)^```", manual, re.MULTILINE | re.DOTALL)
+    (tmp_path / "insure.py").write_text(program.replace("main())", f"main({server.address!r}))"), "utf-8")
+    paths = os.pathsep.join(str(ROOT / part) for part in (".", "agents", "stores"))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "insure.py"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stdout == "['a is insured']\n", ended.stderr
