@@ -6,6 +6,7 @@
 
 __all__ = ["DEFAULT_STORE", "StoreAddress", "existing_store", "reading", "store_at"]
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, cast
@@ -25,14 +26,35 @@ _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql:", "postgres:")
 _LEVEL = "?level="
 
+
+class Address(str):
+    """An address as it may be printed; `whole` has the password in it as well."""
+
+    __slots__ = ("whole",)
+    whole: str
+
+
+def _shown(whole: str) -> Address:
+    without = re.sub(r"^(\w+://[^:@/]*):[^@/]*@", r"\1@", whole)
+    address = Address(re.sub(r"\b(\w*password)=[^&]*", r"\1=...", without))
+    address.whole = whole
+    return address
+
+
 StoreAddress = Annotated[
     str,
-    typer.Option("--store", metavar="ADDRESS", help="sqlite:///file.db, postgresql://user@host/database, or memory:"),
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        parser=_shown,
+        help="sqlite:///file.db, postgresql://user@host/database, or memory:",
+    ),
 ]
 
 
 def store_at(address: str) -> Store:
     """Return the store at an address; it is made on first use. Raises OptionInvalid for what is not an address."""
+    address = getattr(address, "whole", address)
     if address == "memory:":
         return MemoryStore()
     if address.startswith(_POSTGRES):
@@ -51,7 +73,7 @@ def existing_store(address: str, how: str = "--store ") -> Store:
     Raises StoreUnavailable, so that a wrong name does not make a file.
     """
     if address.startswith(_POSTGRES):
-        return _postgres_at(address, create=False)
+        return _postgres_at(getattr(address, "whole", address), create=False)
     store = store_at(address)
     if isinstance(store, SQLiteStore) and not store.path.exists():
         raise StoreUnavailable(str(store.path), f"there is no such file; name the store with {how}sqlite:///FILE")

@@ -75,7 +75,7 @@ class PostgresStore:
             raise StoreUnavailable(str(self.address), why)
         self.level, self.schema, self.may_create = level, schema, create
         self._connections, self._patience = connections, patience
-        self._says = Statements(schema)
+        self.says = Statements(schema)
         self._pool: psycopg_pool.AsyncConnectionPool[Any] | None = None
         self._direct: psycopg.Connection[Any] | None = None  # of the thread that renews leases
         self._renewing = threading.Lock()
@@ -89,7 +89,7 @@ class PostgresStore:
 
     async def open(self) -> None:
         """Connect, make or bring the tables up to date, and refuse foreign or newer ones."""
-        psycopg, pool = driver(str(self))
+        psycopg, pool = driver()
         try:
             async with await psycopg.AsyncConnection.connect(self.address.url, **self._options()) as connection:
                 await prepare(connection, self)
@@ -120,7 +120,7 @@ class PostgresStore:
 
     async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
         """Give out the lease of a job in one statement."""
-        if taken := await self._fetch(self._says.take, (job_id, *holder, expires, now, over)):
+        if taken := await self._fetch(self.says.take, (job_id, *holder, expires, now, over)):
             return Lease(job_id, holder, taken[0][0], expires)
         lease = await self.holder(job_id, now)
         if lease is None:  # it was given back in this very moment
@@ -132,13 +132,13 @@ class PostgresStore:
         ours = [(lease.job_id, lease.epoch) for lease in leases]
         if not ours or self._pool is None:
             return
-        psycopg, _ = driver(str(self))
+        psycopg, _ = driver()
         with self._renewing:
             try:
                 if self._direct is None:
                     self._direct = psycopg.Connection.connect(self.address.url, **self._options())
                 jobs, epochs = map(list, zip(*ours, strict=True))
-                self._direct.execute(self._says.renew, (expires, jobs, epochs)).close()
+                self._direct.execute(self.says.renew, (expires, jobs, epochs)).close()
             except psycopg.Error as error:
                 self._hang_up()  # the next time finds another
                 raise unavailable(str(self), error) from error
@@ -146,13 +146,13 @@ class PostgresStore:
     async def release(self, lease: Lease) -> None:
         """Give a lease back, and note number and digest of the job's last row."""
         which = {"job": lease.job_id, "epoch": lease.epoch}
-        await self._execute(self._says.release, which)
+        await self._execute(self.says.release, which)
         if lease.epoch == 1 and lease.job_id not in self._heads:
-            await self._execute(self._says.forget, which)
+            await self._execute(self.says.forget, which)
 
     async def holder(self, job_id: str, now: float) -> Lease | None:
         """Return the lease of a job that somebody runs."""
-        found = await self._fetch(self._says.holder, (job_id, now))
+        found = await self._fetch(self.says.holder, (job_id, now))
         return lease_of(job_id, *found[0]) if found else None
 
     # --- rows ---------------------------------------------------------------------------------------------------
@@ -178,13 +178,13 @@ class PostgresStore:
     async def adopt(self, job_id: str, rows: Sequence[StoredRow]) -> None:
         """Add a whole job as it was kept elsewhere, in one statement."""
         try:
-            await self._add(self._says.adopt, job_id, rows, (job_id, *columns_of(rows)))
+            await self._add(self.says.adopt, job_id, rows, (job_id, *columns_of(rows)))
         except _RowTaken as error:
             raise JobExists(job_id, str(self)) from error
 
     async def load(self, job_id: str, cycle: int | None = None) -> StoredJob:
         """Return a job, or what it was."""
-        if not (rows := await self._fetch(self._says.load, (job_id,))):
+        if not (rows := await self._fetch(self.says.load, (job_id,))):
             raise await self._unknown(job_id)
         (_, _, created, _, intent), *rest = rows
         self._heads[job_id] = (rows[-1][0], rows[-1][3])
@@ -197,20 +197,20 @@ class PostgresStore:
 
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
         """Return the rows of a job with a higher number than `after`."""
-        rows = await self._fetch(self._says.rows, (job_id, after))
-        if not rows and not await self._fetch(self._says.head, (job_id,)):
+        rows = await self._fetch(self.says.rows, (job_id, after))
+        if not rows and not await self._fetch(self.says.head, (job_id,)):
             raise await self._unknown(job_id)
         return [StoredRow(*row) for row in rows]
 
     async def anchor(self, job_id: str) -> tuple[int, str]:
         """Return number and digest of the last row when a lease was last given back."""
-        found = await self._fetch(self._says.anchor, (job_id,))
+        found = await self._fetch(self.says.anchor, (job_id,))
         return found[0] if found else (0, "")
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
-        found = await self._fetch(self._says.jobs)
-        held = {job_id: lease_of(job_id, *lease) for job_id, *lease in await self._fetch(self._says.held)}
+        found = await self._fetch(self.says.jobs)
+        held = {job_id: lease_of(job_id, *lease) for job_id, *lease in await self._fetch(self.says.held)}
         return [
             JobSummary(job_id, created, updated, _objective(body), cycle, round_, facts, stop, held.get(job_id))
             for job_id, created, updated, body, cycle, round_, facts, stop in found
@@ -218,19 +218,19 @@ class PostgresStore:
 
     async def mentioned(self) -> Sequence[str]:
         """Return the ids of all jobs that anything tells of, in order."""
-        return [job_id for (job_id,) in await self._fetch(self._says.mentioned)]
+        return [job_id for (job_id,) in await self._fetch(self.says.mentioned)]
 
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""
 
         async def removal(connection: "psycopg.AsyncConnection[Any]") -> None:
             async with connection.transaction():
-                await connection.execute(self._says.lock, (job_id,))
-                found = await (await connection.execute(self._says.holder, (job_id, now))).fetchall()
+                await connection.execute(self.says.lock, (job_id,))
+                found = await (await connection.execute(self.says.holder, (job_id, now))).fetchall()
                 if found:
                     lease = lease_of(job_id, *found[0])
                     raise JobLeased(job_id, lease.holder, lease.expires)
-                for statement in self._says.removals:
+                for statement in self.says.removals:
                     await connection.execute(statement, (job_id,))
 
         await self._with_connection(removal)
@@ -242,7 +242,7 @@ class PostgresStore:
         """Keep a letter to a job and return its number."""
         while True:
             try:
-                kept = await self._fetch(self._says.give, {"job": job_id, "at": at, "body": body})
+                kept = await self._fetch(self.says.give, {"job": job_id, "at": at, "body": body})
             except _RowTaken:  # somebody else has given at the same moment, so that one is done
                 continue
             if not kept:
@@ -251,7 +251,7 @@ class PostgresStore:
 
     async def letters(self, job_id: str, after: int) -> Sequence[Letter]:
         """Return the letters to a job with a higher number than `after`."""
-        return [Letter(*row) for row in await self._fetch(self._says.letters, (job_id, after))]
+        return [Letter(*row) for row in await self._fetch(self.says.letters, (job_id, after))]
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class PostgresStore:
         self._heads.pop(lease.job_id, None)  # until it is known how this ends
         job_id = lease.job_id
         values = (job_id, lease.epoch, job_id, *columns_of(rows), job_id)
-        found = await self._add(self._says.append, job_id, rows, values)
+        found = await self._add(self.says.append, job_id, rows, values)
         if not found:
             raise LeaseLost(job_id, lease.epoch)
         self._heads[job_id] = rows[-1].number, rows[-1].digest
@@ -272,19 +272,19 @@ class PostgresStore:
             return await self._fetch(statement, values)
         except _RowTaken as taken:
             last = rows[-1]
-            if not taken.again or [(last.digest,)] != await self._fetch(self._says.digest, (job_id, last.number)):
+            if not taken.again or [(last.digest,)] != await self._fetch(self.says.digest, (job_id, last.number)):
                 raise
             return [(0,)]  # the next append, or the watch, tells of letters
 
     async def _head(self, job_id: str) -> tuple[int, str]:
         if job_id not in self._heads:
-            if not (found := await self._fetch(self._says.head, (job_id,))):
+            if not (found := await self._fetch(self.says.head, (job_id,))):
                 raise await self._unknown(job_id)
             self._heads[job_id] = found[0]
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
-        return JobUnknown(job_id, str(self), [known for (known,) in await self._fetch(self._says.known)])
+        return JobUnknown(job_id, str(self), [known for (known,) in await self._fetch(self.says.known)])
 
     async def _fetch(self, statement: str, values: Any = ()) -> list[Any]:
         async def fetched(connection: "psycopg.AsyncConnection[Any]") -> list[Any]:
@@ -300,7 +300,7 @@ class PostgresStore:
 
     async def _with_connection(self, work: Work[T]) -> T:
         """Do something on a connection, and again on another while the server is away. Raises _RowTaken."""
-        psycopg, _ = driver(str(self))
+        psycopg, _ = driver()
         again = False
         try:
             try:
