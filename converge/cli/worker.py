@@ -51,19 +51,13 @@ def worker(
     Example: converge worker shop.risks:engine --store sqlite:///jobs.db --temporal 127.0.0.1:7233 --task-queue risks
     """
     told = {"target": target, "store": store, "temporal": temporal, "namespace": namespace, "task_queue": task_queue}
-    _refuse_missing()
+    import converge.temporal  # noqa: F401  # whoever lacks the extra is told before anything else
+
     place, loaded = store_at(store), load_target(target)
     if not place.durable:
         raise OptionInvalid("--store", f"what is in {store} ends with this process, and no other worker could go on")
     serving = Target(target, loaded.engine.with_store(place, lease_seconds=lease), loaded.intent)
     asyncio.run(_serve(serving, {**told, "jobs": jobs}, as_json=as_json))
-
-
-def _refuse_missing() -> None:
-    try:
-        import converge.temporal  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise OptionInvalid("worker", str(error)) from error
 
 
 async def _serve(target: Target, told: dict[str, Any], *, as_json: bool) -> None:
