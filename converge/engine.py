@@ -124,9 +124,12 @@ class Engine:
         async with self._running.opening:
             return await explained(self.store, job_id, cycle, self.wiring)
 
-    def with_store(self, store: Store) -> "Engine":
-        """Return an engine with the same agents that keeps its jobs in another store."""
+    def with_store(self, store: Store, *, lease_seconds: float | None = None) -> "Engine":
+        """Return an engine with the same agents that keeps its jobs in another store, under other leases if named."""
         other = copy(self)
+        if lease_seconds is not None:
+            _refuse_lease(lease_seconds)
+            other._lease_seconds = lease_seconds
         other._keep_in(store)
         return other
 
@@ -354,12 +357,16 @@ def _refuse_unknown(checkpoints: object, lease_seconds: object, redact: object, 
     is_count = isinstance(checkpoints, int) and not isinstance(checkpoints, bool) and checkpoints > 0
     if not is_count and checkpoints not in ("end", "manual"):
         raise EngineInvalid("Engine(checkpoints=...)", 'a number of cycles above 0, "end" or "manual"', checkpoints)
-    if not isinstance(lease_seconds, (int, float)) or not lease_seconds > 0:
-        raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", lease_seconds)
+    _refuse_lease(lease_seconds)
     if redact is not None and not callable(redact):
         raise EngineInvalid("Engine(redact=...)", "a function of a text", redact)
     if telemetry is not None and (isinstance(telemetry, type) or not hasattr(telemetry, "job")):
         raise EngineInvalid("Engine(telemetry=...)", "a Telemetry, as in Telemetry()", telemetry)
+
+
+def _refuse_lease(seconds: object) -> None:
+    if not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", seconds)
 
 
 def _refuse_captures(captures: object) -> None:

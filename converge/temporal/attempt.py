@@ -57,12 +57,8 @@ class _Attempt:
 
     async def _cancelled(self, work: "asyncio.Task[Outcome]") -> Outcome:
         details = activity.cancellation_details()
-        if details is not None and details.worker_shutdown:
-            return await self._handed_over(work)
-        outcome = await self._stopped(work)
-        if details is not None and details.cancel_requested:
-            return outcome
-        raise asyncio.CancelledError  # timed out, paused or reset: nobody waits for this attempt
+        is_wanted = details is not None and details.cancel_requested
+        return await (self._stopped(work) if is_wanted else self._handed_over(work))
 
     async def _handed_over(self, work: "asyncio.Task[Outcome]") -> Outcome:
         outcome = await self._stopped(work)

@@ -37,8 +37,11 @@ def refused(kind: str, sentence: str) -> ApplicationError:
 
 
 def handed_over(job_id: str) -> ApplicationError:
-    """Return the failure by which a worker that shuts down has another one go on with a job."""
-    sentence = f"this worker shuts down and has let go of job {job_id!r}: another one goes on with it"
+    """Return the failure by which an attempt has another one go on with its job."""
+    sentence = (
+        f"this attempt has let go of job {job_id!r}, since its worker shuts down or Temporal has given it up: "
+        "another one goes on with it"
+    )
     return _passing("HandedOver", sentence, _AT_ONCE)
 
 
