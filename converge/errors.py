@@ -55,6 +55,7 @@ __all__ = [
     "NotSuggested",
     "OperatorError",
     "OpinionForeign",
+    "PremiseMismatch",
     "PriceUnknown",
     "RequestStale",
     "RequestUnknown",
@@ -203,6 +204,22 @@ class IntentMismatch(CallerError):
         super().__init__(
             f"job {job_id!r} was started with the intent {stored!r}, not {given!r}: "
             "resume it without an intent, or run a new job"
+        )
+
+
+class PremiseMismatch(CallerError):
+    """Raised when a job is to be found again by other facts than those it was started with."""
+
+    def __init__(self, job_id: str, fact_id: str, *, given: bool) -> None:
+        self.job_id, self.fact_id = job_id, fact_id
+        found = (
+            "is given now, and was not when it was started"
+            if given
+            else "was given when it was started, and is not now"
+        )
+        super().__init__(
+            f"job {job_id!r} is in the store already, started with other facts: {fact_id} {found}; "
+            "choose another id, or give late facts to the job itself"
         )
 
 

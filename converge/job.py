@@ -1,6 +1,6 @@
 """One job at work: the merge actor, its agents' pool and its writer, under one cancel scope and one clock."""
 
-__all__ = ["Job", "Standing"]
+__all__ = ["Job", "Progress", "Standing"]
 
 import dataclasses
 import logging
@@ -41,6 +41,15 @@ class Standing(NamedTuple):
     cycles: int
 
 
+class Progress(NamedTuple):
+    """How far a running job has come. `live` counts the facts that held when somebody last asked what does."""
+
+    cycle: int
+    facts: int
+    live: int
+    spend: Spend
+
+
 class Job:
     """A running job: `async with engine.start(...) as job`. Leaving the block before the end cancels the job."""
 
@@ -67,6 +76,7 @@ class Job:
         self._told = False
         self._entered = self._is_over = False
         self._writer: Writer | None = None
+        self._machine: Machine | None = None
         self._standing: Standing | None = None
 
     def __repr__(self) -> str:
@@ -138,6 +148,16 @@ class Job:
             raise JobAbandoned(self.job_id)
         return self._standing
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far the job has come, at no cost; None before it has been read."""
+        if self._machine is None:
+            return None
+        context, spend = self._machine.context, self._machine.spending
+        return Progress(
+            self._machine.cycles, len(context.facts), len(context.facts) - len(context.labelling.fallen_now), spend
+        )
+
     async def outcome(self) -> Outcome:
         """Return the outcome when the job has ended.
 
@@ -202,6 +222,7 @@ class Job:
 
     async def _drive(self, machine: Machine, writer: Writer) -> None:
         self._trace, self._first_event, self._writer = machine.trace, machine.first_event, writer
+        self._machine = machine
         self._standing = Standing(machine.context.intent, machine.spending, machine.job.cycles)
         self._begun.set()
         captures = machine.job.captures

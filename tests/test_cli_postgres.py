@@ -9,7 +9,7 @@ import pytest
 from tests.commands import Cli, command_line
 from tests.postgres import Postgres
 
-TARGET = '''
+TARGET = """
 from converge import Engine, Fact, View, agent
 
 
@@ -23,7 +23,7 @@ def climb(view: View):
 
 
 engine = Engine([climb])
-'''
+"""
 
 
 @pytest.fixture
@@ -42,7 +42,9 @@ def address(database: Postgres) -> str:
 
 def test_a_job_is_run_looked_at_and_moved(cli: Cli, address: str):
     """Run, list, show, ask why, audit, export, and import into a file."""
-    ran = cli("run", "ladder:engine", "--objective", "climb", "--facts", "facts.jsonl", "--store", address, "--job", "one")
+    ran = cli(
+        "run", "ladder:engine", "--objective", "climb", "--facts", "facts.jsonl", "--store", address, "--job", "one"
+    )
     assert ran.code == 0, ran.err
     assert "one" in cli("jobs", "--store", address).out
     assert "Rung" in cli("show", "one", "--store", address).out

@@ -27,7 +27,6 @@ _POSTGRES = ("postgresql:", "postgres:")
 _LEVEL = "?level="
 
 
-
 class Address(str):
     """An address as it may be printed; `whole` has the password in it as well."""
 
@@ -44,7 +43,12 @@ def _shown(whole: str) -> Address:
 
 StoreAddress = Annotated[
     str,
-    typer.Option("--store", metavar="ADDRESS", parser=_shown, help="sqlite:///file.db, postgresql://user@host/database, or memory:"),
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        parser=_shown,
+        help="sqlite:///file.db, postgresql://user@host/database, or memory:",
+    ),
 ]
 
 
