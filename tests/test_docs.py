@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.documents import DOCS, PAGES, ROOT, anchors, blocks, links, prints, ran
+from tests.test_exports import FACES
 
 README = blocks(ROOT / "README.md")
 WITH_CODE = [page for page in PAGES if page.parent != ROOT and blocks(page)]
@@ -50,6 +51,13 @@ def test_the_site_names_every_page_and_every_name_is_a_page():
     text = (ROOT / "mkdocs.yml").read_text("utf-8")
     listed = re.findall(r"^ +- (?:[^:\n]+: )?([\w/.-]+\.md)$", text.partition("\nnav:\n")[2], re.MULTILINE)
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+def test_every_face_has_a_page_of_reference():
+    """What a page says of a face is made from its `__all__` and the docstrings: a new name appears by itself."""
+    pages = [page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md")]
+    shown = [name for page in pages for name in re.findall(r"^::: (\S+)$", page, re.MULTILINE)]
+    assert sorted(shown) == sorted([*FACES, "converge.errors"])
 
 
 def test_every_law_names_tests_that_exist():
