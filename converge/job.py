@@ -65,6 +65,7 @@ class Job:
         self.job_id = job_id
         self._begin, self._leased, self._store = begin, leased, store
         self._clock, self._max_emissions = clock, max_emissions
+        self._pooled: Callable[..., Pool] = Pool
         self._trace, self._first_event = Trace(), 0
         self._listeners = 0
         self._heard = 0  # pieces of text on their way that were passed on
@@ -250,7 +251,7 @@ class Job:
             try:
                 async with anyio.create_task_group() as tasks:
                     check, most = machine.invariants.reject, self._max_emissions
-                    pool = Pool(tasks, results, self._clock, check, most, machine.recall)
+                    pool = self._pooled(tasks, results, self._clock, check, most, machine.recall)
                     tasks.start_soon(self._watch, machine, results)
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
                         await actor.run(pool)

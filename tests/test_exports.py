@@ -51,7 +51,7 @@ FACES = {
         "run",
         "same_as",
     ],
-    "converge.agents": ["Answer", "LLMAgent", "Model", "Price"],
+    "converge.agents": ["Answer", "LLMAgent", "Model", "Price", "mcp_tools"],
     "converge.explain": [
         "Absence",
         "Call",
@@ -64,7 +64,7 @@ FACES = {
         "Parting",
     ],
     "converge.inspector": ["inspector"],
-    "converge.stores": ["MemoryStore", "SQLiteStore"],
+    "converge.stores": ["MemoryStore", "PostgresStore", "SQLiteStore"],
     "converge.temporal": [
         "AskedLine",
         "ConvergeWorkflow",

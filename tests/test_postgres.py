@@ -1,9 +1,13 @@
 """Jobs in a real PostgreSQL: what only a database can do to them, besides the contract that every store keeps."""
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import threading
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,6 +23,8 @@ from converge.stores import PostgresStore
 from converge.testing import StoredText
 from converge_stores.postgres.schema import VERSION
 from tests.postgres import Postgres, postgres
+
+ROOT = Path(__file__).parents[1]
 
 
 class Rung(Fact):
@@ -316,3 +322,14 @@ async def test_a_level_is_what_the_server_waits_for(database, level, setting):
     await store.open()
     assert await store._fetch("SHOW synchronous_commit") == [(setting,)]
     await store.close()
+
+
+def test_who_lacks_the_extra_is_told_its_name():
+    """The class can be named without it, and a store made; opening one says what is missing."""
+    program = "import sys; sys.modules['psycopg'] = None; import asyncio; from converge.stores import PostgresStore; "
+    program += "asyncio.run(PostgresStore('postgresql://host/db').open())"
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "agents", ROOT / "stores")))
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    said = "PostgresStore needs the extra postgres: pip install 'converge-runtime[postgres]'"
+    assert done.stderr.splitlines()[-1] == f"converge.errors.ExtraMissing: {said}"

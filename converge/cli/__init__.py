@@ -29,6 +29,7 @@ from converge.cli.give import give
 from converge.cli.history import history
 from converge.cli.inspect import inspect
 from converge.cli.jobs import jobs
+from converge.cli.mcp import mcp
 from converge.cli.new import new
 from converge.cli.plan import plan
 from converge.cli.prune import prune
@@ -61,6 +62,7 @@ app.command(rich_help_panel=_LOOK)(jobs)
 app.command(rich_help_panel=_LOOK)(show)
 app.command(rich_help_panel=_LOOK)(trace)
 app.command(rich_help_panel=_LOOK)(inspect)
+app.command(rich_help_panel=_LOOK)(mcp)
 app.command(rich_help_panel=_KEEP)(export)
 app.command("import", rich_help_panel=_KEEP)(import_)
 app.command(rich_help_panel=_KEEP)(prune)

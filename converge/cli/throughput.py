@@ -89,7 +89,7 @@ def _place(address: str | None) -> Iterator[str]:
     finally:
         store = store_at(place)
         assert isinstance(store, PostgresStore)
-        psycopg, _ = driver(str(store))
+        psycopg, _ = driver()
         with psycopg.connect(store.address.url, autocommit=True) as connection:
             connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
 
@@ -182,7 +182,7 @@ def _bare(store: Store, rows: Sequence[StoredRow]) -> Iterator[Callable[[], obje
     lease = Lease("bare", this_process(), 1, 0.0)
     numbered = iter(_numbered(rows))
     if isinstance(store, PostgresStore):
-        psycopg, _ = driver(str(store))
+        psycopg, _ = driver()
         says = store.says
         with psycopg.connect(store.address.url, autocommit=True) as connection:
             connection.execute(says.take, ("bare", *lease.holder, 0.0, 0.0, None))

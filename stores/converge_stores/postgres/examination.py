@@ -30,7 +30,7 @@ async def examine(store: "PostgresStore", level: "Level") -> list[Check]:
     """Return what there is to say about a store that need not exist yet, at the level that it is to have."""
     checks = []
     try:
-        psycopg, _ = driver(str(store))
+        psycopg, _ = driver()
         checks.append(Check("driver", "ok", f"psycopg {psycopg.__version__}, {psycopg.pq.__impl__}"))
         async with await psycopg.AsyncConnection.connect(store.address.url, autocommit=True) as connection:
             checks += [check async for check in _found(connection, store, level)]

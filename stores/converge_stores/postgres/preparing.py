@@ -4,7 +4,7 @@ __all__ = ["driver", "is_passing", "prepare", "unavailable", "version_of"]
 
 from typing import TYPE_CHECKING, Any
 
-from converge.errors import StoreForeign, StoreTooNew, StoreUnavailable
+from converge.errors import ExtraMissing, StoreForeign, StoreTooNew, StoreUnavailable
 from converge_stores.postgres.schema import MIGRATIONS, VERSION
 
 if TYPE_CHECKING:
@@ -30,14 +30,13 @@ _ADVICE = {  # what the server or the driver says -> what it means and what to d
 }
 
 
-def driver(store: str) -> tuple[Any, Any]:
-    """Return psycopg and its pool. They are loaded here, so that `import converge` loads no driver."""
+def driver() -> tuple[Any, Any]:
+    """Return psycopg and its pool, loaded here so that `import converge` loads no driver. Raises ExtraMissing."""
     try:
         import psycopg
         import psycopg_pool
     except ImportError as error:
-        why = f"its driver is not installed ({error.name}): pip install 'converge-runtime[postgres]'"
-        raise StoreUnavailable(store, why) from error
+        raise ExtraMissing("PostgresStore", "postgres") from error
     return psycopg, psycopg_pool
 
 

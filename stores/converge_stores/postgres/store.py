@@ -89,7 +89,7 @@ class PostgresStore:
 
     async def open(self) -> None:
         """Connect, make or bring the tables up to date, and refuse foreign or newer ones."""
-        psycopg, pool = driver(str(self))
+        psycopg, pool = driver()
         try:
             async with await psycopg.AsyncConnection.connect(self.address.url, **self._options()) as connection:
                 await prepare(connection, self)
@@ -132,7 +132,7 @@ class PostgresStore:
         ours = [(lease.job_id, lease.epoch) for lease in leases]
         if not ours or self._pool is None:
             return
-        psycopg, _ = driver(str(self))
+        psycopg, _ = driver()
         with self._renewing:
             try:
                 if self._direct is None:
@@ -300,7 +300,7 @@ class PostgresStore:
 
     async def _with_connection(self, work: Work[T]) -> T:
         """Do something on a connection, and again on another while the server is away. Raises _RowTaken."""
-        psycopg, _ = driver(str(self))
+        psycopg, _ = driver()
         again = False
         try:
             try:
