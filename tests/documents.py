@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PRINTED = re.compile(r"\n\n```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _END = "\x00end of block\x00\n"
 
@@ -48,7 +48,7 @@ def prints(shown: str | None, output: str) -> bool:
 
 
 def links(page: Path) -> list[str]:
-    """Return where the links of a page lead that lead to a file or an anchor of ours."""
+    """Return where the links and pictures of a page lead that lead to a file or an anchor of ours."""
     targets = _LINK.findall(_FENCE.sub("", page.read_text("utf-8")))
     return [target for target in targets if "://" not in target and not target.startswith("mailto:")]
 
