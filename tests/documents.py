@@ -3,10 +3,11 @@
 In the README each block of Python is a program of its own. In a page of docs/ a block goes on from those above it.
 """
 
-__all__ = ["DOCS", "PAGES", "ROOT", "Block", "anchors", "blocks", "links", "prints", "ran"]
+__all__ = ["DOCS", "PAGES", "ROOT", "Block", "anchors", "blocks", "commands", "links", "prints", "ran"]
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,13 @@ def blocks(page: Path) -> list[Block]:
             printed = _PRINTED.match(text, fence.end())
             found.append(Block(fence[2], printed[1] if printed else None))
     return found
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return what stands after `converge` in the commands of a page, as a shell passes it on."""
+    fences = [fence[2] for fence in _FENCE.finditer(page.read_text("utf-8")) if fence[1] == "console"]
+    lines = "".join(fences).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("$ converge ")]
 
 
 def prints(shown: str | None, output: str) -> bool:

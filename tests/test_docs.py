@@ -1,10 +1,13 @@
 """What is written for readers is true: blocks run as pasted, links lead somewhere, laws are held by tests."""
 
 import re
+from typing import Any
 
 import pytest
+import typer
 
-from tests.documents import DOCS, PAGES, ROOT, anchors, blocks, links, prints, ran
+from converge.cli import app
+from tests.documents import DOCS, PAGES, ROOT, anchors, blocks, commands, links, prints, ran
 from tests.test_exports import FACES
 
 README = blocks(ROOT / "README.md")
@@ -32,6 +35,14 @@ def test_the_blocks_of_a_page_run_one_after_the_other_and_print_what_stands_unde
     outputs = ran([block.code for block in several], tmp_path, server)
     for (code, shown), output in zip(several, outputs, strict=True):
         assert prints(shown, output), f"{code}\nprints\n{output}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=named)
+def test_a_command_is_one_that_there_is_with_options_that_it_takes(page):
+    """It is read as when it is typed, and not run."""
+    group: Any = typer.main.get_command(app)
+    for name, *arguments in commands(page):
+        group.commands[name].make_context(name, arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
