@@ -65,6 +65,7 @@ FACES = {
     ],
     "converge.inspector": ["inspector"],
     "converge.stores": ["MemoryStore", "PostgresStore", "SQLiteStore"],
+    "converge.telemetry": ["Telemetry"],
     "converge.temporal": [
         "AskedLine",
         "ConvergeWorkflow",
