@@ -12,9 +12,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
-from converge.actor import MergeActor, Message
+from converge.actor import MergeActor
 from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
 from converge.intent import RootIntent, Spend
 from converge.machine import Machine
@@ -223,32 +222,31 @@ class Job:
 
     async def _until_stopped(self, machine: Machine, writer: Writer) -> Outcome:
         assert self._scope is not None
-        results, inbox = anyio.create_memory_object_stream[Message](inf)
-        actor = MergeActor(machine, writer, inbox, self._clock, self._tell, self._letters)
-        with results, inbox:
-            try:
-                async with anyio.create_task_group() as tasks:
-                    check, most = machine.invariants.reject, self._max_emissions
-                    pool = Pool(tasks, results, self._clock, check, most, machine.recall)
-                    tasks.start_soon(self._watch, machine, results)
-                    with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
-                        await actor.run(pool)
-                        pool.close()  # it ended by itself, so nobody is at work
-                        self._is_over = True
-                        self._posted.set()
-                    if actor.stop is None:
-                        tasks.cancel_scope.cancel()
-                if actor.stop is None:
-                    late = deadline.cancelled_caught and not self._cancelled
-                    actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
-                    await actor.finish()
-            except anyio.get_cancelled_exc_class():
-                actor.interrupt(StopReason.CANCELLED)
-                await actor.finish()  # what is merged is committed; then the cancellation goes on
-                raise
+        actor = MergeActor(machine, writer, self._clock, self._tell, self._letters)
+        try:
+            async with anyio.create_task_group() as tasks:
+                check, most = machine.invariants.reject, self._max_emissions
+                pool = Pool(tasks, actor, self._clock, check, most, machine.recall)
+                tasks.start_soon(self._watch, actor)
+                with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope as scope:
+                    actor.scopes = (scope, deadline, tasks.cancel_scope)
+                    await actor.run(pool)
+                    pool.close()  # it ended by itself, so nobody is at work
+                    self._is_over = True
+                    self._posted.set()
+                if not self._is_over:  # though a worker may just have come to the end
+                    tasks.cancel_scope.cancel()
+            if actor.stop is None:
+                late = deadline.cancelled_caught and not self._cancelled
+                actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
+                await actor.finish()
+        except anyio.get_cancelled_exc_class():
+            actor.interrupt(StopReason.CANCELLED)
+            await actor.finish()  # what is merged is committed; then the cancellation goes on
+            raise
         return self._ending(machine, actor)
 
-    async def _watch(self, machine: Machine, results: MemoryObjectSendStream[Message]) -> None:
+    async def _watch(self, actor: MergeActor) -> None:
         """Look for letters from time to time, for as long as the job is at work."""
         while True:
             with anyio.move_on_after(_LOOK_SECONDS if self._store.durable else inf):
@@ -257,8 +255,9 @@ class Job:
                 return
             self._posted = anyio.Event()
             with suppress(ConvergeError):  # the next commit says what is wrong with the store
-                for letter in await self._letters(machine.job.letter):
-                    results.send_nowait(letter)
+                for letter in await self._letters(actor.machine.job.letter):
+                    actor.put(letter)
+                    actor.call()
 
     async def _letters(self, after: int) -> Sequence[Letter]:
         return await self._store.letters(self.job_id, after)
