@@ -8,6 +8,7 @@ __all__ = ["MergeActor", "Message"]
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 
 import anyio
 import anyio.lowlevel
@@ -21,6 +22,7 @@ from converge.stop import Stop, StopReason
 from converge.writer import Writer
 
 Message = Done | Letter
+_IS_CANCELLED = attrgetter("cancel_called")
 
 
 class MergeActor:
@@ -70,13 +72,12 @@ class MergeActor:
             elif not (self.stop.at_rest and await self._has_news()):
                 return
 
-    async def attend(self) -> bool:
-        """Take the turns that are due, in the caller's task; return whether the job may call further agents."""
+    async def attend(self) -> None:
+        """Take the turns that are due, in the caller's task."""
         if not self._is_called_off():
             await self._take_turns()
             if self.stop is not None:
                 self.call()
-        return not self._is_called_off()
 
     def interrupt(self, reason: StopReason, detail: str = "") -> None:
         """Have the machine stop with what has ended so far."""
@@ -103,7 +104,7 @@ class MergeActor:
             self._at_work = False
 
     def _is_called_off(self) -> bool:
-        return any(scope.cancel_called for scope in self.scopes)
+        return any(map(_IS_CANCELLED, self.scopes))
 
     async def _perform(self, pool: Pool | None) -> None:
         elapsed = self.clock.elapsed()
@@ -118,7 +119,7 @@ class MergeActor:
                 self.tell()
             elif isinstance(command, Stop):
                 self.stop = command
-            elif pool is not None:
+            elif pool is not None and not self._is_called_off():  # as it may have been during the commit
                 pool.submit(command.activations)
         if self.writer.durable:
             self.writer.remark(tuple(self.machine.remarks()))

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from math import inf
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -66,6 +67,7 @@ class Job:
         self._told = False
         self._entered = self._is_over = False
         self._writer: Writer | None = None
+        self._watched: Callable[[], object] | None = None  # begins to look for letters
         self._standing: Standing | None = None
 
     def __repr__(self) -> str:
@@ -123,6 +125,7 @@ class Job:
     def look(self) -> None:
         """Have the job look for letters now rather than in a second."""
         self._posted.set()
+        self._begin_to_watch()
 
     async def standing(self) -> Standing:
         """Return where the job stands as soon as it has been read, and before any agent is called.
@@ -209,7 +212,8 @@ class Job:
             captures.hear = self._overheard
         captures.reserve = Purse(captures.ledger, writer.note).reserve
         async with anyio.create_task_group() as actors:
-            actors.start_soon(writer.run)
+            if writer.durable:  # else it has nothing to wait for
+                actors.start_soon(writer.run)
             try:
                 self._outcome = await self._until_stopped(machine, writer)
                 if writer.waits:  # the caller may still say that it is to be kept
@@ -227,12 +231,15 @@ class Job:
             async with anyio.create_task_group() as tasks:
                 check, most = machine.invariants.reject, self._max_emissions
                 pool = Pool(tasks, actor, self._clock, check, most, machine.recall)
-                tasks.start_soon(self._watch, actor)
+                pool.open()
+                self._watched = partial(tasks.start_soon, self._watch, actor)
+                if self._store.durable or self._posted.is_set():
+                    self._begin_to_watch()
                 with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope as scope:
                     actor.scopes = (scope, deadline, tasks.cancel_scope)
                     await actor.run(pool)
                     pool.close()  # it ended by itself, so nobody is at work
-                    self._is_over = True
+                    self._is_over, self._watched = True, None
                     self._posted.set()
                 if not self._is_over:  # though a worker may just have come to the end
                     tasks.cancel_scope.cancel()
@@ -245,6 +252,12 @@ class Job:
             await actor.finish()  # what is merged is committed; then the cancellation goes on
             raise
         return self._ending(machine, actor)
+
+    def _begin_to_watch(self) -> None:
+        """Look for letters from now on: in memory, nobody writes one unseen, so that most jobs need not."""
+        if self._watched is not None:
+            watch, self._watched = self._watched, None
+            watch()
 
     async def _watch(self, actor: MergeActor) -> None:
         """Look for letters from time to time, for as long as the job is at work."""

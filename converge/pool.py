@@ -8,6 +8,7 @@ merge actor's turn as well: handing it over would take longer than most turns do
 
 __all__ = ["Inbox", "Pool"]
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
@@ -45,8 +46,8 @@ class Inbox(Protocol):
     def call(self) -> None:
         """Have somebody look after what is in it, soon."""
 
-    async def attend(self) -> bool:
-        """Look after what is in it, here and now; return whether further agents may be called."""
+    async def attend(self) -> None:
+        """Look after what is in it, here and now."""
 
 
 class Pool:
@@ -68,6 +69,10 @@ class Pool:
         self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
         self._closed = False
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
+
+    def open(self) -> None:
+        """Have a first worker there by the time that there is work."""
+        self._wake_one()
 
     def submit(self, activations: Iterable[Activation]) -> None:
         """Make activations ready; returns at once."""
@@ -107,10 +112,9 @@ class Pool:
                 now = ended
                 if self._ready or self._under_way:
                     self._inbox.call()
-                elif await self._attend():
-                    now = self._clock.elapsed()
                 else:
-                    return
+                    await self._attend()
+                    now = self._clock.elapsed()
                 if now - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     turn = now = self._clock.elapsed()
@@ -118,11 +122,11 @@ class Pool:
                 self._parked += 1
                 await self._calls.acquire()
 
-    async def _attend(self) -> bool:
-        """Have what has ended merged, where nobody else is at work; return whether further agents may be called."""
+    async def _attend(self) -> None:
+        """Have what has ended merged, where nobody else is at work."""
         self._waking = True  # this worker comes back for whatever that makes ready
         try:
-            return await self._inbox.attend()
+            await self._inbox.attend()
         finally:
             self._waking = False
 
@@ -150,6 +154,8 @@ class Pool:
             if anyio.current_effective_deadline() == -inf:
                 raise
             effect, error, is_spoiled = None, raised, True  # the agent cancelled itself: that is its own failure
+        task = asyncio.current_task()
+        is_spoiled = is_spoiled or (task is not None and task.cancelling() > 0)  # it may have done so at its very end
         ended = self._clock.elapsed()
         self._under_way -= 1
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.

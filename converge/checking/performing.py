@@ -103,8 +103,8 @@ class _Inbox:
     def call(self) -> None:
         """Do nothing: whoever waits was woken."""
 
-    async def attend(self) -> bool:
-        return True
+    async def attend(self) -> None:
+        """Do nothing: there is nothing more in it."""
 
 
 class _NoClock:
