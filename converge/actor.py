@@ -119,7 +119,7 @@ class MergeActor:
                 self.tell()
             elif isinstance(command, Stop):
                 self.stop = command
-            elif pool is not None and not self._is_called_off():  # as it may have been during the commit
+            elif pool is not None and not (self.writer.durable and self._is_called_off()):  # during the commit
                 pool.submit(command.activations)
         if self.writer.durable:
             self.writer.remark(tuple(self.machine.remarks()))

@@ -257,8 +257,9 @@ class Machine:
                     started.append(self._begin(one))
         if started:
             self._tally.activations += len(started)
-            for round, agents in _counted([one.view.round for one in started]):
-                self.trace.record(RoundStarted, now, round, agents)
+            rounds = [*map(_read, started)]
+            for round in sorted({*rounds}):
+                self.trace.record(RoundStarted, now, round, rounds.count(round))
         return started
 
     def _passes(self, one: Ready) -> bool:
@@ -467,10 +468,10 @@ class Machine:
         return Failure(agent=agent.name, view=view.digest(), error=error)
 
     def _record_merged(self, rounds: list[int], before: tuple[int, int], now: float) -> None:
-        facts = dict(_counted(self.context.rounds[before[0] :]))
-        supports = dict(_counted(self.context.supports.rounds(before[1], len(self.context.supports))))
+        facts = self.context.rounds[before[0] :]
+        supports = self.context.supports.rounds(before[1], len(self.context.supports))
         for round in rounds:
-            self.trace.record(RoundMerged, now, round, facts.get(round, 0), supports.get(round, 0))
+            self.trace.record(RoundMerged, now, round, facts.count(round), supports.count(round))
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -529,13 +530,9 @@ class Machine:
         return checked
 
 
+_read: Callable[[Activation], int] = attrgetter("view.round")
 _round: Callable[[Done], int] = attrgetter("activation.view.round")  # the one that was read
 _written_order = attrgetter("activation.view.round", "activation.number")
-
-
-def _counted(rounds: Sequence[int]) -> list[tuple[int, int]]:
-    """Return each round and how often it occurs, in ascending order."""
-    return [(round, len([*equal])) for round, equal in groupby(sorted(rounds))]
 
 
 def _is_unpaid(done: Done) -> bool:

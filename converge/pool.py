@@ -96,6 +96,8 @@ class Pool:
             self._tasks.start_soon(self._work)
 
     async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         while not self._closed:
             self._waking = False
             turn = now = self._clock.elapsed()
@@ -104,7 +106,7 @@ class Pool:
                 if self._ready and not self._waking:
                     self._wake_one()
                 ended = await self._perform(activation, now)
-                if ended is None:  # whoever ran here next would be taken for cancelled
+                if ended is None or task.cancelling():  # whoever ran here next would be taken for cancelled
                     self._inbox.call()
                     if self._ready:
                         self._wake_one()
@@ -154,8 +156,6 @@ class Pool:
             if anyio.current_effective_deadline() == -inf:
                 raise
             effect, error, is_spoiled = None, raised, True  # the agent cancelled itself: that is its own failure
-        task = asyncio.current_task()
-        is_spoiled = is_spoiled or (task is not None and task.cancelling() > 0)  # it may have done so at its very end
         ended = self._clock.elapsed()
         self._under_way -= 1
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
