@@ -50,6 +50,7 @@ __all__ = [
     "KindInvalid",
     "KindUnknown",
     "LeaseLost",
+    "LibraryMissing",
     "LoopRunning",
     "NonMonotoneRead",
     "NotSuggested",
@@ -352,6 +353,13 @@ class JobNotEntered(CallerError, RuntimeError):
     def __init__(self, job_id: str, *, twice: bool = False) -> None:
         problem = "has been entered before: start another one" if twice else "is not running yet"
         super().__init__(f"job {job_id!r} {problem}; use it as in `async with engine.start(...) as job:`")
+
+
+class LibraryMissing(CallerError, ImportError):
+    """Raised where an optional library is needed that is not installed."""
+
+    def __init__(self, what: str, library: str) -> None:
+        super().__init__(f"{what} needs {library}, which is not installed: pip install {library}", name=library)
 
 
 class EngineElsewhere(CallerError, RuntimeError):
