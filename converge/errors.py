@@ -30,6 +30,7 @@ __all__ = [
     "FactUnknown",
     "ForeignEmission",
     "ForeignPremise",
+    "FrameInvalid",
     "GateInvalid",
     "IntentInvalid",
     "IntentMismatch",
@@ -129,6 +130,15 @@ class FactLineInvalid(CallerError, ValueError):
     def __init__(self, path: str, line: int, reason: str) -> None:
         self.path, self.line, self.reason = path, line, reason
         super().__init__(f"{path}, line {line}: {reason}")
+
+
+class FrameInvalid(CallerError, ValueError):
+    """Raised when facts of a kind and a table do not fit each other; `row` counts from 0."""
+
+    def __init__(self, kind: str, reason: str, row: int | None = None) -> None:
+        self.kind, self.reason, self.row = kind, reason, row
+        where = "" if row is None else f", row {row}"
+        super().__init__(f"a frame of kind {kind}{where}: {reason}")
 
 
 class FactNotLive(CallerError, LookupError):

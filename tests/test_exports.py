@@ -63,6 +63,7 @@ FACES = {
         "JobCost",
         "Parting",
     ],
+    "converge.frames": ["from_arrow", "from_pandas", "from_polars", "to_arrow", "to_pandas", "to_polars"],
     "converge.inspector": ["inspector"],
     "converge.stores": ["MemoryStore", "SQLiteStore"],
     "converge.testing": [
