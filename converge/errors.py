@@ -28,6 +28,7 @@ __all__ = [
     "FactNotLive",
     "FactTooLarge",
     "FactUnknown",
+    "FactsMismatch",
     "ForeignEmission",
     "ForeignPremise",
     "FrameInvalid",
@@ -214,6 +215,18 @@ class IntentMismatch(CallerError):
         super().__init__(
             f"job {job_id!r} was started with the intent {stored!r}, not {given!r}: "
             "resume it without an intent, or run a new job"
+        )
+
+
+class FactsMismatch(CallerError):
+    """Raised where a job is said to have begun with other facts than it did."""
+
+    def __init__(self, job_id: str, fact: object, *, given: bool) -> None:
+        self.job_id = job_id
+        differs = "without" if given else "with"
+        super().__init__(
+            f"job {job_id!r} was begun {differs} {fact!r:.200}: choose another id for other facts, "
+            "or give them to this job with engine.give"
         )
 
 

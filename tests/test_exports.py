@@ -64,7 +64,7 @@ FACES = {
         "Parting",
     ],
     "converge.frames": ["from_arrow", "from_pandas", "from_polars", "to_arrow", "to_pandas", "to_polars"],
-    "converge.inspector": ["inspector"],
+    "converge.inspector": ["event_stream", "inspector"],
     "converge.stores": ["MemoryStore", "SQLiteStore"],
     "converge.testing": [
         "STORE_CHECKS",
