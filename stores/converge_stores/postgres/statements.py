@@ -59,7 +59,7 @@ RETURNING (SELECT coalesce(max(number), 0) FROM {letters} WHERE job_id = %s)
         self.digest = f"SELECT digest FROM {log} WHERE job_id = %s AND number = %s"
         self.load = f"SELECT number, cycle, at, digest, body FROM {log} WHERE job_id = %s ORDER BY number"
         self.rows = f"SELECT {_COLUMNS} FROM {log} WHERE job_id = %s AND number > %s ORDER BY number"
-        self.known = f"SELECT job_id FROM {log} WHERE number = 0 ORDER BY at DESC, job_id LIMIT 1000"
+        self.known = f"SELECT job_id FROM {log} WHERE number = 0 ORDER BY at DESC, job_id LIMIT 100"
         # The objective is read from the header here: one that was edited must not hide the other jobs.
         self.jobs = f"""
 SELECT header.job_id, header.at, last.at, header.body, last.cycle, last.round, last.facts, last.stop
