@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from converge import Budget, Engine, Fact, Outcome, RootIntent
@@ -18,10 +18,10 @@ UNBOUNDED = RootIntent("measure", budget=Budget(rounds=10**9, facts=10**9, activ
 
 
 @asynccontextmanager
-async def engine_on(store: str, folder: Path, agents: Iterable[object]) -> AsyncIterator[Engine]:
+async def engine_on(store: str, folder: Path, agents: Iterable[object], telemetry: Any = None) -> AsyncIterator[Engine]:
     """Enter an engine whose jobs are kept so; its file is a new one, and open."""
     kept = None if store == "memory" else SQLiteStore(folder / f"{store}-{uuid4().hex}.db", level=_LEVELS[store])
-    async with Engine(agents, store=kept, max_emissions=10**9) as engine:
+    async with Engine(agents, store=kept, max_emissions=10**9, telemetry=telemetry) as engine:
         yield engine
 
 

@@ -102,6 +102,9 @@ TARGETS = (
     Target("h", "a million facts with supports", median(_million, _whole), "≤", 700, 400, "MiB"),
     Target("h", "that run, last tenth: the first", median(_million, _whole, "last tenth / first"), "≤", 1.3, 1.1),
     Target("h", "an idle agent", median("memory", "an idle agent"), "≤", 2_000, unit="B"),
+    Target("k", "watched, in memory", ratio("watched, memory", "on", "off"), "≤", 1.15, 1.1),
+    Target("k", "watched, on SQLite", ratio("watched, process", "on", "off"), "≤", 1.15, 1.1),
+    Target("k", "watched, asking a model", ratio("watched, calls", "on", "off"), "≤", 1.15, 1.1),
     Target("j", "import converge", median("import", "converge"), "≤", 250, unit="ms"),
     Target("j", "import: anyio and pydantic", ratio("import", "converge", "anyio, pydantic"), "≤", 1.3),
 )

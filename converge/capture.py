@@ -41,6 +41,7 @@ class Question(NamedTuple):
 
 Note = Mapping[str, Any] | None  # what the trace says of a capture besides its question
 Keep = Callable[[Question, str, Note], Awaitable[None]]
+Call = Callable[..., Any]
 
 
 class Bill(Protocol):
@@ -66,7 +67,7 @@ class Captures:
     """The captured calls of one job. `keep` makes a capture durable, and returns when it is; nobody uses it before.
 
     reserve: holds room for one request in the job's budget. hear: is told text that is on its way. redact: takes out of
-    a text what is not to be kept; an answer is used as it is kept.
+    a text what is not to be kept; an answer is used as it is kept. through: makes of a call the one that is made.
     """
 
     def __init__(self, keep: Keep = _in_memory) -> None:
@@ -74,6 +75,7 @@ class Captures:
         self.reserve: Reserve = _for_free
         self.hear: Callable[[str, str, int], object] = lambda agent, text, request: None
         self.redact: Callable[[str], str] | None = None
+        self.through: Callable[[Question, Call], Call] = lambda question, call: call
         self.ledger = Ledger()
         self._answers: dict[Question, str] = {}
         self._notes: dict[Question, Note] = {}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import anyio
 
@@ -39,6 +39,15 @@ if TYPE_CHECKING:
     from converge.explain.explained import Explained
 
 Facts = Iterable[Fact] | Fact
+
+
+class Watches(Protocol):
+    """What makes jobs that are watched while they run: a Telemetry."""
+
+    def job(self, *begun_with: Any) -> Job:
+        """Return a job; it takes what a Job takes."""
+
+
 CapturesOfBefore = Literal["reuse", "fresh"]
 _MAX_EMISSIONS = 100_000  # of one activation: far above any honest one, far below what fills a machine
 
@@ -54,7 +63,7 @@ class Engine:
     "manual": when `await job.checkpoint()` says so. What a job was given and what was captured is always kept at once.
     lease_seconds: how long another process must wait for a job whose holder, on another machine, has fallen silent.
     redact: takes out of a text what is not to be kept, before what a call answered is used, and an event is recorded;
-    text that is on its way is not passed on then.
+    text that is on its way is not passed on then. telemetry: what OpenTelemetry is told, see `converge.telemetry`.
     `async with engine` keeps the store open between jobs.
     """
 
@@ -72,9 +81,10 @@ class Engine:
         clock: Clock | None = None,
         max_emissions: int = _MAX_EMISSIONS,
         redact: Callable[[str], str] | None = None,
+        telemetry: Watches | None = None,
     ) -> None:
         _refuse_foreign(agents, store)
-        _refuse_unknown(checkpoints, lease_seconds, redact)
+        _refuse_unknown(checkpoints, lease_seconds, redact, telemetry)
         declared = [inputs] if isinstance(inputs, type) else inputs
         self.wiring = Wiring(map(as_agent, agents), declared, allow_disputes=allow_disputes)
         self.schedule = schedule_named(schedule)
@@ -82,6 +92,7 @@ class Engine:
         self.clock: Clock = SystemClock() if clock is None else clock
         self._checkpoints, self._lease_seconds, self._max_emissions = checkpoints, lease_seconds, max_emissions
         self._redact = redact
+        self._made: Callable[..., Job] = Job if telemetry is None else telemetry.job
         self._keep_in(_memory() if store is None else store)
 
     def __repr__(self) -> str:
@@ -113,9 +124,12 @@ class Engine:
         async with self._running.opening:
             return await explained(self.store, job_id, cycle, self.wiring)
 
-    def with_store(self, store: Store) -> "Engine":
-        """Return an engine with the same agents that keeps its jobs in another store."""
+    def with_store(self, store: Store, *, lease_seconds: float | None = None) -> "Engine":
+        """Return an engine with the same agents that keeps its jobs in another store, under other leases if named."""
         other = copy(self)
+        if lease_seconds is not None:
+            _refuse_lease(lease_seconds)
+            other._lease_seconds = lease_seconds
         other._keep_in(store)
         return other
 
@@ -328,7 +342,7 @@ class Engine:
 
     def _job(self, job_id: str, begin: Begin, *, is_new: bool = False) -> Job:
         leased = partial(self._running.leased, is_new=is_new)
-        return Job(job_id, begin, leased, self.store, self.clock, self._max_emissions)
+        return self._made(job_id, begin, leased, self.store, self.clock, self._max_emissions)
 
     @property
     def _beginning(self) -> Beginning:
@@ -358,14 +372,20 @@ def _refuse_foreign(agents: object, store: object) -> None:
         raise EngineInvalid("Engine(store=...)", "a store, such as SQLiteStore('jobs.db')", store)
 
 
-def _refuse_unknown(checkpoints: object, lease_seconds: object, redact: object) -> None:
+def _refuse_unknown(checkpoints: object, lease_seconds: object, redact: object, telemetry: object) -> None:
     is_count = isinstance(checkpoints, int) and not isinstance(checkpoints, bool) and checkpoints > 0
     if not is_count and checkpoints not in ("end", "manual"):
         raise EngineInvalid("Engine(checkpoints=...)", 'a number of cycles above 0, "end" or "manual"', checkpoints)
-    if not isinstance(lease_seconds, (int, float)) or not lease_seconds > 0:
-        raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", lease_seconds)
+    _refuse_lease(lease_seconds)
     if redact is not None and not callable(redact):
         raise EngineInvalid("Engine(redact=...)", "a function of a text", redact)
+    if telemetry is not None and (isinstance(telemetry, type) or not hasattr(telemetry, "job")):
+        raise EngineInvalid("Engine(telemetry=...)", "a Telemetry, as in Telemetry()", telemetry)
+
+
+def _refuse_lease(seconds: object) -> None:
+    if not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", seconds)
 
 
 def _refuse_captures(captures: object) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "EngineElsewhere",
     "EngineInvalid",
     "EvidenceInvalid",
+    "ExtraMissing",
     "FactFileUnreadable",
     "FactHolds",
     "FactInvalid",
@@ -632,6 +633,13 @@ class LeaseLost(OperatorError):
             f"job {job_id!r} was taken over by another process while this one did not answer, so its lease (epoch "
             f"{epoch}) no longer lets it write: what it had not committed is lost, and the job goes on elsewhere"
         )
+
+
+class ExtraMissing(OperatorError, ModuleNotFoundError):
+    """Raised when something is used that needs an extra of the distribution which is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra {extra}: pip install 'converge-runtime[{extra}]'")
 
 
 class StoredFactInvalid(OperatorError):

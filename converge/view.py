@@ -208,7 +208,8 @@ class View(Lookup):
         while True:
             is_new = not captures.knows(question)
             if is_new:
-                answer = await captures.record(question, await self._asked(call, arguments), describe)
+                made = captures.through(question, call)
+                answer = await captures.record(question, await self._asked(made, arguments), describe)
             else:
                 answer = captures.answer(question)
             tries -= is_new

@@ -100,7 +100,7 @@ COMMANDS = sorted((one.name or one.callback.__name__) for one in app.registered_
 
 @pytest.mark.parametrize("command", [name.rstrip("_") for name in COMMANDS])
 def test_the_help_of_each_command_has_an_example_and_offers_json(cli: Cli, command: str):
-    """And its first sentence says what it does. What `inspect` shows is pages."""
+    """And its first sentence says what it does. What `inspect` shows is pages, and `mcp` speaks a protocol."""
     shown = re.sub(r"\x1b\[[\d;]*m", "", cli(command, "--help").out)
     assert f"Example: converge {command}" in " ".join(shown.split())
-    assert "--json" in shown or command == "inspect"
+    assert "--json" in shown or command in ("inspect", "mcp")

@@ -33,6 +33,14 @@ async def test_the_sqlite_store_keeps_the_contract(check, tmp_path):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+async def test_the_postgresql_store_keeps_the_contract(check, database):
+    """A real server, and a schema for each check."""
+    schema = database.schema()
+    await check(lambda: database.store(schema=schema))
+
+
+@pytest.mark.asyncio
 async def test_the_whole_suite_can_be_called_by_a_third_party(tmp_path):
     """One call runs every check, each on a place of its own."""
     numbers = count()

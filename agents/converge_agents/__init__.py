@@ -2,7 +2,8 @@
 
 from converge_agents.answer import Answer
 from converge_agents.llm import LLMAgent
+from converge_agents.mcp import mcp_tools
 from converge_agents.model import Model
 from converge_agents.price import Price
 
-__all__ = ["Answer", "LLMAgent", "Model", "Price"]
+__all__ = ["Answer", "LLMAgent", "Model", "Price", "mcp_tools"]

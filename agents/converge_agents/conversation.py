@@ -136,12 +136,17 @@ class _Ask:
     how: Conversation
     view: View
 
+    @property
+    def model(self) -> Asks:
+        """Whom it asks."""
+        return self.how.model
+
     async def __call__(self, messages: list[dict[str, Any]], item: Fact | None) -> dict[str, Any]:
         how, view = self.how, self.view
         answer = await how.model.ask(
             messages,
             schema=how.form.schema,
-            tools=[tool.schema for tool in how.tools.values()] or None,
+            tools=[tool.schema for tool in how.tools.values() if not tool.writes] or None,
             on_text=view.hear if how.streams else None,
             deadline=how.deadline,
             meter=view.reserve,

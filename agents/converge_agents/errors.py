@@ -34,9 +34,13 @@ __all__ = [
     "ServerFailed",
     "ServerSilent",
     "ServerUnreachable",
+    "ToolServerFailed",
+    "ToolUnknown",
+    "ToolWrites",
     "ToolsExceeded",
 ]
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -288,6 +292,32 @@ class ToolsExceeded(ModelError):
 
     def __init__(self, agent: str, most: int) -> None:
         super().__init__(f"agent {agent}: its model called more than {most} tools for one answer: raise tool_calls=")
+
+
+class ToolUnknown(ConvergeError, LookupError):
+    """Raised when tools of a server are named and one of them is not there."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"the MCP server has no tool {name!r}: it has {', '.join(sorted(known)) or 'none'}")
+
+
+class ToolWrites(ConvergeError):
+    """Raised when a tool that writes is to be called inside a job."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"tool {name} writes, and inside a job nothing is written: state what should be done as a fact, and leave "
+            "it to whoever acts on the outcome"
+        )
+
+
+class ToolServerFailed(ConvergeError):
+    """Raised when an MCP server gives no answer; the call is made again when the agent is."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"tool {name}: its MCP server did not answer ({reason}): see that it runs, then resume the job"
+        )
 
 
 class AnswerRefused(AnswerInvalid):

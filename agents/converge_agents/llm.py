@@ -7,8 +7,8 @@ where it has a gate. It names no agent to run, ends no job and reaches no side e
 __all__ = ["LLMAgent"]
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
@@ -16,11 +16,16 @@ from converge import Agent, Allowance, Assertion, Fact, Suggestion, View
 from converge.agent import Kinds, agent, gate_steps, kind_read, kinds_listed
 from converge.errors import AgentInvalid, BudgetSpent
 from converge.gate import Gate, MinConfidence
+from converge_agents.answering import answering
 from converge_agents.answers import Item
 from converge_agents.conversation import Asks, Conversation
 from converge_agents.lint import check
 from converge_agents.prompt import Prompt, Prompted, Prompting
-from converge_agents.tool import tool_of
+from converge_agents.tool import Tool, tools_of
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent as PydanticAgent
+    from pydantic_ai.models import Model as PydanticModel
 
 Stated = Fact | Assertion | Suggestion
 Conclude = Callable[..., Stated | Iterable[Stated] | None]
@@ -28,7 +33,7 @@ Conclude = Callable[..., Stated | Iterable[Stated] | None]
 
 def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like any other
     name: str,
-    model: Asks,
+    model: "Asks | Callable[..., Awaitable[Any]] | PydanticAgent[Any, Any] | PydanticModel",
     prompt: Prompt,
     reads: Kinds,
     writes: Kinds,
@@ -40,7 +45,7 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
     evidence: bool = False,
     confidence: bool | None = None,
     gate: Gate = (),
-    tools: Sequence[Callable[..., Any]] = (),
+    tools: Sequence[Callable[..., Any] | Tool] = (),
     tool_calls: int = 8,
     repairs: int = 1,
     deadline: float | None = None,
@@ -54,14 +59,16 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
 ) -> Agent:
     """Return an agent that asks a model. Raises AgentInvalid, or SchemaInvalid for kinds no server can be held to.
 
+    model: a Model, an agent or a model of pydantic-ai, or an awaitable function of messages (see `answering`).
     prompt: a template with {facts}, {intent}, {item} and {item.field}, or a function of the view, or of item and view.
     each: the kind to be asked about one by one, all at once; otherwise one question about everything it reads, whose
     conclusions replace the earlier ones where the agent lies on no circle. system: how it is to go about it.
     evidence: the model cites the facts it was shown; otherwise its facts rest on all that the prompt looked at.
     confidence: it says how sure it is; by default where the gate asks for that. answers: other kinds for the model to
     answer with; `conclude(answer, view)`, or `(answer, item, view)` with each, then makes of one what is stated.
-    tools: functions it may call, `tool_calls` in all for one question. repairs: turns to mend an answer that cannot be
-    read. deadline: seconds for one answer. stream: text is passed on to who follows the job. The rest is as for @agent.
+    tools: functions it may call, or those of `mcp_tools`; `tool_calls` in all for one question. repairs: turns to mend
+    an answer that cannot be read. deadline: seconds for one answer. stream: text is passed on to who follows the job.
+    The rest is as for @agent.
     """
     steps, read = gate_steps(name, gate), kinds_listed(reads)
     if (answers is None) is not (conclude is None):
@@ -71,8 +78,8 @@ def LLMAgent(  # noqa: N802  # it is used like a class, and makes an agent like 
     if each is not None and each not in map(kind_read, read):
         raise AgentInvalid(name, f"each={each.__name__} is not among the kinds in its reads=")
     prompting = Prompting(name, prompt, [*map(kind_read, read)], each, system, cites=evidence)
-    known = {tool.name: tool for tool in (tool_of(name, function) for function in tools)}
-    conversation = Conversation(name, model, form, known, tool_calls, repairs, deadline, stream)
+    asked = answering(name, model)
+    conversation = Conversation(name, asked, form, tools_of(name, tools), tool_calls, repairs, deadline, stream)
     return agent(
         name=name,
         reads=read,

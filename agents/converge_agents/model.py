@@ -68,6 +68,8 @@ class Model:
     closes with its loop.
     """
 
+    provider = "openai"  # whose API it speaks, as telemetry tells it
+
     _is_real = True  # else it may be asked even where requests are forbidden
 
     def __init__(

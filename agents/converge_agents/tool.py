@@ -1,14 +1,14 @@
-"""Plain Python functions as tools of a model: their schema, and a call as the model wrote it.
+"""Tools of a model, and plain Python functions as such: their schema, and a call as the model wrote it.
 
 What a tool returns is data to the model, and so is what goes wrong: only the model can do something about it.
 """
 
-__all__ = ["Tool", "tool_of"]
+__all__ = ["FunctionTool", "Tool", "tools_of"]
 
 import inspect
 import json
-from collections.abc import Callable
-from typing import Any, NamedTuple, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 import pydantic
 from pydantic import BaseModel, ValidationError
@@ -20,12 +20,33 @@ from converge.kind import problems_of
 from converge_agents.answer import ToolCall
 
 
-class Tool(NamedTuple):
+@runtime_checkable
+class Tool(Protocol):
+    """What a model may call. One that writes is not offered to it, and answers a call with the reason."""
+
+    @property
+    def name(self) -> str:
+        """Its name, which no other tool of the agent has."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something outside the job."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """What a server is told of it."""
+
+    async def called(self, view: View, call: ToolCall) -> str:
+        """Return what a call comes to as text for the model; it is captured, and made once."""
+
+
+class FunctionTool(NamedTuple):
     """A function that a model may call, and the model of its arguments."""
 
     name: str
     run: Callable[..., Any]
     arguments: type[BaseModel]
+    writes: bool = False
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -56,8 +77,20 @@ class Tool(NamedTuple):
             return f"error: {type(error).__name__}: {error}"
 
 
-def tool_of(agent: str, function: Any) -> Tool:
-    """Return a function as a tool. Raises AgentInvalid where its signature says too little."""
+def tools_of(agent: str, given: Iterable[Any]) -> dict[str, Tool]:
+    """Return tools, and functions as tools, by name. Raises AgentInvalid for two of one name, and for what is none."""
+    found: dict[str, Tool] = {}
+    for one in given:
+        tool = one if isinstance(one, Tool) else _of_function(agent, one)
+        if tool.name in found:
+            raise AgentInvalid(
+                agent, f"two of its tools are called {tool.name}: rename one, or give mcp_tools a prefix="
+            )
+        found[tool.name] = tool
+    return found
+
+
+def _of_function(agent: str, function: Any) -> Tool:
     name = getattr(function, "__name__", "")
     if not callable(function) or not name or name == "<lambda>":
         raise AgentInvalid(agent, f"tools= takes functions with a name, not {function!r:.80}")
@@ -69,7 +102,7 @@ def tool_of(agent: str, function: Any) -> Tool:
         raise AgentInvalid(
             agent, f"tool {name}: give each argument a name and a type that JSON has: {error}"
         ) from error
-    return Tool(name, function, model)
+    return FunctionTool(name, function, model)
 
 
 def _field(parameter: inspect.Parameter, hints: dict[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from benchmarks.cases import (
     plain,
     resume,
     sleeping,
+    watched,
 )
 
 ALL = {
@@ -36,5 +37,6 @@ ALL = {
         many_jobs,
         importing,
         labelling,
+        watched,
     )
 }  # by the name of its file, as --only takes it

@@ -29,6 +29,7 @@ from converge.cli.give import give
 from converge.cli.history import history
 from converge.cli.inspect import inspect
 from converge.cli.jobs import jobs
+from converge.cli.mcp import mcp
 from converge.cli.new import new
 from converge.cli.plan import plan
 from converge.cli.prune import prune
@@ -38,6 +39,7 @@ from converge.cli.show import show
 from converge.cli.trace import trace
 from converge.cli.verify import verify
 from converge.cli.why import cost, diff, why, why_not
+from converge.cli.worker import worker
 from converge.errors import ConvergeError
 
 app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_enable=False)
@@ -52,6 +54,7 @@ app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(restart)
 app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(fork)
 app.command(rich_help_panel=_RUN)(give)
 app.command(rich_help_panel=_RUN)(decide)
+app.command(rich_help_panel=_RUN)(worker)
 app.command(rich_help_panel=_ASK)(why)
 app.command("why-not", rich_help_panel=_ASK)(why_not)
 app.command(rich_help_panel=_ASK)(diff)
@@ -61,6 +64,7 @@ app.command(rich_help_panel=_LOOK)(jobs)
 app.command(rich_help_panel=_LOOK)(show)
 app.command(rich_help_panel=_LOOK)(trace)
 app.command(rich_help_panel=_LOOK)(inspect)
+app.command(rich_help_panel=_LOOK)(mcp)
 app.command(rich_help_panel=_KEEP)(export)
 app.command("import", rich_help_panel=_KEEP)(import_)
 app.command(rich_help_panel=_KEEP)(prune)
@@ -87,9 +91,15 @@ def main() -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without € or █ shows a question mark
     code = execute(sys.argv[1:])
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    if _is_held():
         _leave(code)
     return code
+
+
+def _is_held() -> bool:
+    """Whether threads are left: some that may never end, or those of Temporal's driver, which may crash at the end."""
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    return "temporalio.bridge.runtime" in sys.modules or any(not thread.daemon for thread in others)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -142,7 +152,7 @@ def _unheard() -> int:
 
 
 def _leave(code: int) -> None:
-    """End without waiting for the thread of an agent that was abandoned: it may never return."""
+    """End without waiting for threads: that of an agent that was abandoned may never return."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

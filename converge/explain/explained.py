@@ -67,6 +67,11 @@ class Explained:
         """What people are asked and have not decided."""
         return asked(self.view)
 
+    @property
+    def spend(self) -> Spend:
+        """What the job has spent."""
+        return self._job.spend
+
     def fact(self, words: Words) -> Fact:
         """Return the fact that is meant; of several, the live one. Raises FactUnknown, which lists what there is."""
         if isinstance(words, Fact):

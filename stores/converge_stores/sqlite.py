@@ -37,6 +37,7 @@ from converge_stores.statements import (
     GIVE,
     JOBS,
     LEASE,
+    MENTIONED,
     PLACES,
     RELEASE,
     RENEW,
@@ -204,6 +205,10 @@ class SQLiteStore:
         leases = await self._fetch(f"SELECT job_id, {LEASE} FROM leases WHERE token IS NOT NULL")
         held = {job_id: lease_of(job_id, *lease) for job_id, *lease in leases}
         return [JobSummary._make((*row, held.get(row[0]))) for row in found]
+
+    async def mentioned(self) -> Sequence[str]:
+        """Return the ids of all jobs that anything tells of: a lease stays behind where rows are taken away."""
+        return [job_id for (job_id,) in await self._fetch(MENTIONED)]
 
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""

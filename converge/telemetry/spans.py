@@ -1,0 +1,190 @@
+"""The spans of one job: itself, the rounds that agents are reading, and their activations.
+
+A round's span covers a stretch in which somebody is reading it: under `frontier` there may be more than one for the
+same round, and stretches of several rounds at once. Times are those of the job's clock.
+"""
+
+__all__ = ["JobSpans", "failed"]
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Link, Span, Status, StatusCode, Tracer, set_span_in_context
+
+from converge.command import Activation, Done
+from converge.context import Context as Knowledge
+from converge.fact import id_of
+from converge.ports import Clock
+from converge.telemetry.late import LateSpan
+from converge.telemetry.measures import error_name
+
+_QUICK = 0.001  # seconds
+_MOST_LINKS = 128  # what SDKs keep of them, unless they are told otherwise
+_MOST_LOOKED_AT = 1_000  # facts of one kind that links are looked for
+(_CURRENT,) = set_span_in_context(INVALID_SPAN, Context())  # under which a context has its span
+
+
+class Stretch(LateSpan):
+    """A stretch of a round. `open`: how many activations are under way in it; `quick`: those without a span."""
+
+    __slots__ = ("_spans", "open", "quick", "round", "started")
+
+    def __init__(self, spans: "JobSpans", round: int, started: float) -> None:
+        self.span = self.over = None
+        self._spans, self.round, self.started = spans, round, started
+        self.open = self.quick = 0
+
+    def made(self) -> Span:
+        """Return its span."""
+        return self._spans.begun("converge.round", self._spans.context, self.started, {"converge.round": self.round})
+
+
+class Reading(LateSpan):
+    """One activation under way."""
+
+    __slots__ = ("_activation", "_spans", "started", "stretch")
+
+    def __init__(self, spans: "JobSpans", stretch: Stretch, activation: Activation, started: float) -> None:
+        self.span = self.over = None
+        self._spans, self.stretch, self._activation, self.started = spans, stretch, activation, started
+
+    def made(self) -> Span:
+        """Return its span."""
+        return self.told({}, ())
+
+    def told(self, how_it_ended: Mapping[str, Any], links: Sequence[Link]) -> Span:
+        """Return its span, with what is known of its end."""
+        agent = self._activation.agent
+        about = {
+            "gen_ai.operation.name": "invoke_agent",
+            "gen_ai.agent.name": agent.name,
+            "gen_ai.agent.version": agent.version,
+            "converge.round": self.stretch.round,
+            **how_it_ended,
+        }
+        parent = set_span_in_context(self.stretch, self._spans.context)
+        return self._spans.begun(f"invoke_agent {agent.name}", parent, self.started, about, links)
+
+
+class JobSpans:
+    """What is under way in one job. `quick`: how many quick activations may yet have spans of their own.
+
+    begins: is told of each stretch of a round that begins. words: whether the texts of errors are told.
+    """
+
+    def __init__(
+        self, tracer: Tracer, job: Span, clock: Clock, begins: Callable[[int], None], *, quick: int, words: bool
+    ) -> None:
+        self._tracer, self._clock, self._begins, self._quick, self._words = tracer, clock, begins, quick, words
+        self.context = set_span_in_context(job)
+        self.knowledge: Knowledge | None = None
+        self._began = clock.now() - clock.elapsed()
+        self._stretches: dict[int, Stretch] = {}
+        self._open: dict[int, Reading] = {}
+        self._sources: dict[str, list[Link]] = {}  # by fact id, the activations that stated it
+
+    # --- what happens; of an activation this is all that must be cheap -----------------------------------------------
+
+    def ready(self, activations: Sequence[Activation], now: float) -> None:
+        """Note that activations are to run."""
+        for activation in activations:
+            round = activation.view.round
+            stretch = self._stretches.get(round)
+            if stretch is None:
+                stretch = self._stretches[round] = Stretch(self, round, now)
+                self._begins(round)
+            stretch.open += 1
+
+    def begin(self, activation: Activation, started: float) -> Context:
+        """Return the context that an activation runs in."""
+        reading = Reading(self, self._stretches[activation.view.round], activation, started)
+        self._open[activation.number] = reading
+        return Context({**self.context, _CURRENT: reading})
+
+    def end(self, done: Done) -> None:
+        """Note how an activation ended."""
+        reading = self._open.pop(done.activation.number)
+        stretch, ended = reading.stretch, reading.started + done.seconds
+        if reading.span is None and self._quick <= 0 and done.seconds < _QUICK and done.error is None:
+            stretch.quick += 1
+            reading.over = int((self._began + ended) * 1e9)
+        else:
+            self._tell(reading, done, self.at(ended))
+        stretch.open -= 1
+        if not stretch.open:
+            del self._stretches[stretch.round]
+            self._close(stretch, ended)
+
+    def end_all(self) -> None:
+        """End what was under way when the job was cancelled."""
+        now = self._clock.elapsed()
+        for reading in self._open.values():
+            failed(reading.real(), None)
+            reading.end(self.at(now))
+        for stretch in self._stretches.values():
+            self._close(stretch, now)
+
+    def begun(
+        self, name: str, parent: Context, started: float, about: Mapping[str, Any], links: Sequence[Link] = ()
+    ) -> Span:
+        """Return a span that began at some moment of the job's clock."""
+        return self._tracer.start_span(name, parent, attributes=about, links=links, start_time=self.at(started))
+
+    def at(self, moment: float) -> int:
+        """Return a moment of the job's clock in nanoseconds since the epoch."""
+        return int((self._began + moment) * 1e9)
+
+    # --- within -------------------------------------------------------------------------------------------------
+
+    def _tell(self, reading: Reading, done: Done, ended: int) -> None:
+        """End an activation's span with what is known of it; said at once where nobody needed it before."""
+        emissions = () if done.effect is None else done.effect.emissions
+        about = {"converge.facts": len(emissions), **({"converge.attempts": done.attempts} if done.error else {})}
+        sources = {link.context.span_id: link for link in self._read_from(done)}
+        links = [*islice(sources.values(), _MOST_LINKS)]
+        if reading.span is None:
+            self._quick -= 1
+            span = reading.span = reading.told(about, links)
+        else:
+            span = reading.span
+            span.set_attributes(about)
+            for link in links:
+                span.add_link(link.context)
+        if done.error is not None:
+            failed(span, done.error, words=self._words)
+        if emissions:
+            itself = Link(span.get_span_context())
+            for emission in emissions:
+                self._sources.setdefault(emission.fact_id, []).append(itself)
+        span.end(ended)
+
+    def _read_from(self, done: Done) -> Iterator[Link]:
+        """Iterate over the activations whose facts one was shown, or cites."""
+        for fact_id in self._shown(done):
+            yield from self._sources.get(fact_id, ())
+
+    def _shown(self, done: Done) -> Iterator[str]:
+        assert self.knowledge is not None
+        emissions = () if done.effect is None else done.effect.emissions
+        yield from (cited for emission in emissions for cited in emission.evidence or ())
+        given = done.activation.view.given()
+        if done.effect is not None and done.effect.given is not None:
+            given = done.effect.given  # where it was tried again, the view that counted was another
+        for part in given.ranges:
+            log = self.knowledge.kinds[part.kind]
+            yield from map(id_of, islice(log.between(part.after, part.upto), _MOST_LOOKED_AT))
+        yield from (id_of(self.knowledge.facts[place]) for place in given.picks[:_MOST_LOOKED_AT])
+
+    def _close(self, stretch: Stretch, now: float) -> None:
+        if stretch.span is not None and stretch.quick:
+            stretch.span.set_attribute("converge.quick_activations", stretch.quick)
+        stretch.end(self.at(now))
+
+
+def failed(span: Span, error: BaseException | None, *, words: bool = False) -> None:
+    """Say on a span what it ended with; None, or what is no Exception: it was called off, and that is no error."""
+    span.set_attribute("error.type", error_name(error))
+    if isinstance(error, Exception):
+        span.set_status(Status(StatusCode.ERROR, str(error) if words else None))

@@ -1,0 +1,149 @@
+"""A job that tells what happens in it, and its pool. They add to what they inherit, and change nothing of it."""
+
+__all__ = ["WatchedJob"]
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as current
+from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
+
+from converge.capture import Question
+from converge.command import Activation, Done
+from converge.job import Job
+from converge.machine import Machine
+from converge.pool import Pool
+from converge.snapshot import Cycle
+from converge.stop import StopReason
+from converge.telemetry.calls import call_of
+from converge.telemetry.measures import Tally
+from converge.telemetry.spans import JobSpans, failed
+from converge.writer import Writer
+
+if TYPE_CHECKING:
+    from converge.telemetry import Telemetry
+
+
+class WatchedJob(Job):
+    """A Job of an engine that has a Telemetry."""
+
+    def __init__(self, telemetry: "Telemetry", *begun_with: Any) -> None:
+        super().__init__(*begun_with)
+        self._telemetry = telemetry
+
+    async def _live(self) -> None:
+        clock, measures = self._clock, self._telemetry.measures
+        began = clock.elapsed()
+        about = {"converge.job.id": self.job_id, "gen_ai.operation.name": "invoke_workflow"}
+        span = self._telemetry.tracer.start_span("converge.job", attributes=about, start_time=int(clock.now() * 1e9))
+        self._tally = Tally(measures, began)
+        quick, words = self._telemetry.quick_spans if span.is_recording() else 0, self._telemetry.content
+        self._spans = JobSpans(self._telemetry.tracer, span, clock, self._tally.begun, quick=quick, words=words)
+        token = current.attach(set_span_in_context(span))
+        try:
+            await super()._live()
+        finally:
+            current.detach(token)
+            self._spans.end_all()
+            self._tally.tell(clock.elapsed())
+            measures.jobs.record(clock.elapsed() - began, {"converge.stop": self._tell_end(span)})
+            span.end(int(clock.now() * 1e9))
+
+    async def _drive(self, machine: Machine, writer: Writer) -> None:
+        self._spans.knowledge = machine.context
+        self._pooled = partial(WatchedPool, self._spans, self._tally)
+        # Of these two alone: nobody else's job asks whether it is watched.
+        machine.receive = partial(self._received, machine.receive)  # type: ignore[method-assign]
+        writer.commit = partial(self._committed, writer.commit, durable=writer.durable)  # type: ignore[method-assign]
+        machine.job.captures.through = partial(self._through, machine.job.captures.redact)
+        await super()._drive(machine, writer)
+
+    def _received(self, receive: Callable[[Done], None], done: Done) -> None:
+        self._tally.activations += 1
+        if done.error is not None:
+            about = {"gen_ai.agent.name": done.activation.agent.name, "error.type": type(done.error).__name__}
+            self._telemetry.measures.failures.add(1, about)
+        self._spans.end(done)
+        receive(done)
+
+    async def _committed(self, commit: Callable[[Cycle], Awaitable[None]], cycle: Cycle, *, durable: bool) -> None:
+        began = self._clock.elapsed()
+        await commit(cycle)
+        now = self._clock.elapsed()
+        if durable:  # memory keeps nobody waiting
+            self._telemetry.measures.commits.record(now - began)
+        self._tally.committed(cycle, now)
+
+    def _through(
+        self, redact: Callable[[str], str] | None, question: Question, call: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """Return a call that is to be captured as one with a span of its own."""
+        what, words = call_of(question, call), self._telemetry.content
+
+        async def made(*arguments: Any) -> Any:
+            began, about = self._clock.elapsed(), what.asked(arguments, redact) if words else what.about
+            span = self._telemetry.tracer.start_span(
+                what.span, kind=what.kind, attributes=about, start_time=self._spans.at(began)
+            )
+            token = current.attach(set_span_in_context(span))
+            try:
+                value = call(*arguments)
+                value = await value if hasattr(value, "__await__") else value
+            except BaseException as error:
+                failed(span, error, words=words)
+                what.measure(self._telemetry.measures, self._clock.elapsed() - began, error=error)
+                raise
+            else:
+                span.set_attributes(what.answered(value, redact, words=words))
+                what.measure(self._telemetry.measures, self._clock.elapsed() - began, value)
+                return value
+            finally:
+                current.detach(token)
+                span.end(self._spans.at(self._clock.elapsed()))
+
+        return made
+
+    def _tell_end(self, span: Span) -> str:
+        """Say on the job's span how it ended, and return that in one word."""
+        if self._outcome is None:
+            if self._error is None:
+                span.set_attribute("converge.stop", StopReason.CANCELLED.value)
+                return StopReason.CANCELLED.value
+            failed(span, self._error, words=self._telemetry.content)
+            return type(self._error).__name__
+        outcome, spend = self._outcome, self._outcome.spend._asdict()
+        reason = outcome.stop.reason
+        span.set_attributes({f"converge.spend.{name}": value for name, value in spend.items()})
+        span.set_attributes({"converge.stop": reason.value, "converge.cycles": outcome.cycles})
+        if self._telemetry.content:
+            span.set_attribute("converge.objective", outcome.context.intent.objective)
+        if reason is StopReason.AGENT_FAILED:
+            span.set_status(Status(StatusCode.ERROR))
+        return reason.value
+
+
+class WatchedPool(Pool):
+    """A Pool whose agents run in the context of their activation's span."""
+
+    def __init__(self, spans: JobSpans, tally: Tally, *made_with: Any) -> None:
+        super().__init__(*made_with)
+        self._spans, self._tally = spans, tally
+        self._last: dict[int, float] = {}  # of those made ready together, by number, and since when it waits
+
+    def submit(self, activations: Iterable[Activation]) -> None:
+        """Note that activations are ready."""
+        activations, now = tuple(activations), self._clock.elapsed()
+        self._spans.ready(activations, now)
+        if activations:
+            self._last[activations[-1].number] = now
+        super().submit(activations)
+
+    async def _perform(self, activation: Activation, started: float) -> float | None:
+        if activation.number in self._last:
+            self._tally.waited(started - self._last.pop(activation.number))
+        token = current.attach(self._spans.begin(activation, started))
+        try:
+            return await super()._perform(activation, started)
+        finally:
+            current.detach(token)
