@@ -24,7 +24,7 @@ from fastapi import FastAPI
 
 from converge import Engine, Fact, View, agent
 from converge.stores import SQLiteStore
-from converge_agents.service import service
+from converge_agents import service as served
 
 TOP, GATED = 4, 3
 
@@ -39,8 +39,9 @@ class Top(Fact):
     said: str
 
 
-def app_of(store: str, limit: int = 100, diary: str = os.devnull) -> FastAPI:
-    """Return the app, with the doors under /test."""
+def app_of(store: str, limit: int = 100, diary: str = os.devnull, again: float = 30.0) -> FastAPI:
+    """Return the app, with the doors under /test. again: seconds between two looks for jobs that nobody runs."""
+    served._AGAIN_SECONDS = again
     gates = [anyio.Event()]
     asked = os.open(diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -57,7 +58,7 @@ def app_of(store: str, limit: int = 100, diary: str = os.devnull) -> FastAPI:
             above = Rung(rung.job, rung.number + 1) if rung.number < TOP else Top(rung.job, said)
             yield above.because(rung)
 
-    app = service(Engine([climb], store=SQLiteStore(store)), "climb to the top", answer=[Top], limit=limit)
+    app = served.service(Engine([climb], store=SQLiteStore(store)), "climb to the top", answer=[Top], limit=limit)
 
     @app.post("/test/gate")
     async def open_gate() -> None:

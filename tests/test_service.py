@@ -69,15 +69,15 @@ class Served:
         return self.process.wait(timeout=60)
 
 
-def begun(folder: Path, limit: int) -> "subprocess.Popen[str]":
-    options = {"store": str(folder / "jobs.db"), "limit": limit, "diary": str(folder / "asked.txt")}
+def begun(folder: Path, **options: Any) -> "subprocess.Popen[str]":
+    options = {"store": str(folder / "jobs.db"), "diary": str(folder / "asked.txt"), **options}
     command = [sys.executable, str(ROOT / "tests" / "serving.py"), json.dumps(options)]
     return subprocess.Popen(command, env={**os.environ, **PATHS}, stdout=subprocess.PIPE, text=True)
 
 
 @asynccontextmanager
-async def served(folder: Path, limit: int = 100) -> AsyncIterator[Served]:
-    process = begun(folder, limit)
+async def served(folder: Path, **options: Any) -> AsyncIterator[Served]:
+    process = begun(folder, **options)
     assert process.stdout is not None
     try:
         port = await asyncio.to_thread(process.stdout.readline)
@@ -94,6 +94,12 @@ def named(events: list[Event]) -> list[str]:
     return [event.id for event in events if event.id]
 
 
+def stop_in(events: list[Event]) -> str | None:
+    """Return why the job stopped, by the last cycle that was told of."""
+    stops: list[str | None] = [event.data["stop"] for event in events if event.name == "cycle"]
+    return stops[-1]
+
+
 # --- one job ----------------------------------------------------------------------------------------------------------
 
 
@@ -107,7 +113,7 @@ async def test_a_decision_is_asked_for_followed_and_read(tmp_path: Path):
         await server.open_gate()
         events = await server.followed("one")
         assert events[-1].name == "end"
-        assert [event.data["stop"] for event in events if event.name == "cycle"][-1] == "fixed_point"
+        assert stop_in(events) == "fixed_point"
         told = await server.look("one")
         assert told["running"] is False
         assert told["stop"] == {"reason": "fixed_point", "text": "fixed point: no agent would add anything"}
@@ -209,6 +215,19 @@ async def test_a_job_goes_on_where_its_process_ended(tmp_path: Path, how: signal
     assert (tmp_path / "asked.txt").read_text().split("\n") == ["one 1", "one 2", "one 3", "one 4", ""]
 
 
+async def test_a_process_that_is_there_takes_over_from_one_that_ends(tmp_path: Path):
+    """As when a new version of a service starts before the old one ends."""
+    async with served(tmp_path) as old, served(tmp_path, again=0.05) as new:
+        await old.submit("one")
+        known = await new.submit("one")
+        assert (known.status_code, known.json()) == (200, {"id": "one", "running": False})
+        await new.open_gate()
+        await asyncio.to_thread(old.end, signal.SIGTERM)
+        while stop_in(await new.followed("one")) == "cancelled":
+            pass  # a stream that ends with the old process is asked for once more, as a browser does
+        assert (await new.look("one"))["answer"] == [{"kind": "Top", "fact": {"job": "one", "said": "rung 4"}}]
+
+
 # --- many jobs --------------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +241,7 @@ async def many(server: Served, name: str, count: int) -> None:
     await server.open_gate()
     for events in await asyncio.gather(*following):
         assert [event.name for event in events][-2:] == ["state", "end"]
-        assert [event.data["stop"] for event in events if event.name == "cycle"][-1] == "fixed_point"
+        assert stop_in(events) == "fixed_point"
         assert [event.data["cycle"] for event in events if event.name == "cycle"] == [1, 2, 3, 4, 5, 6]
     told = await asyncio.gather(*map(server.look, jobs))
     assert [one["answer"] for one in told] == [

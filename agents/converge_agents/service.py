@@ -5,7 +5,7 @@
     uvicorn main:app --timeout-graceful-shutdown 2
 
 1. The client names the job: the same id with the same facts is the same job, however often it is sent.
-2. A job is in the store before it is accepted; what an earlier process left unfinished is gone on with at the start.
+2. A job is in the store before it is accepted; what another process left unfinished is gone on with.
 3. Above `limit` jobs at once the answer is 429: nothing is queued that a client could not see.
 
 It needs the extra `service`. Who may ask is the affair of whatever stands in front of it.
@@ -14,6 +14,7 @@ It needs the extra `service`. Who may ask is the affair of whatever stands in fr
 __all__ = ["Jobs", "service"]
 
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -29,10 +30,13 @@ from converge.errors import ConvergeError, FactInvalid, FactsMismatch, IntentMis
 from converge.explain import Explained
 from converge.fact import identified, kind_of
 from converge.inspector import event_stream
+from converge.lease import is_gone
+from converge.ports import Lease
 from converge.trace import JobStopped
 
 _log = logging.getLogger("converge.service")
 _LOOK_SECONDS = 0.5  # between two looks at a job that another process runs
+_AGAIN_SECONDS = 30.0  # between two looks for jobs that nobody runs any more
 _GATHER_SECONDS = 0.05  # after news: what happens at once is read at once, however many follow
 _UNFINISHED = (None, "cancelled")  # stops of jobs that were killed, and that were running at a shutdown
 
@@ -81,9 +85,8 @@ class Jobs:
     async def open(self) -> AsyncIterator[None]:
         """Go on with what is unfinished, and run what comes; at the end, keep what is merged and let go of the rest."""
         async with self._engine, anyio.create_task_group() as self._tasks:
-            for job in await self._engine.store.jobs():
-                if job.stop in _UNFINISHED:
-                    self._begin(self._engine.reopen(job.job_id))
+            await self._go_on()
+            self._tasks.start_soon(self._go_on_again)
             yield
             self._tasks.cancel_scope.cancel()
 
@@ -110,6 +113,17 @@ class Jobs:
                 await anyio.sleep_forever()
         await anyio.sleep(_GATHER_SECONDS)
 
+    async def _go_on_again(self) -> None:
+        """Take over, from time to time, what a process that has ended meanwhile left unfinished."""
+        while True:
+            await anyio.sleep(_AGAIN_SECONDS)
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        for job in await self._engine.store.jobs():
+            if job.stop in _UNFINISHED and job.job_id not in self and _is_free(job.lease):
+                self._begin(self._engine.reopen(job.job_id))
+
     def _begin(self, job: Job) -> None:
         self._running[job.job_id] = _Running()
         self._tasks.start_soon(self._run, job, self._running[job.job_id])
@@ -128,6 +142,10 @@ class Jobs:
             del self._running[job.job_id]
             running.kept.set()
             running.tell()
+
+
+def _is_free(lease: Lease | None) -> bool:
+    return lease is None or lease.expires < time.time() or is_gone(lease.holder)
 
 
 def service(engine: Engine, intent: RootIntent | str, *, answer: Sequence[type[Fact]], limit: int = 100) -> FastAPI:

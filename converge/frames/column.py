@@ -5,7 +5,7 @@ __all__ = ["Column", "Sort", "columns_of"]
 import json
 from collections.abc import Mapping
 from datetime import date, datetime
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import from_json
@@ -61,7 +61,7 @@ class Column(NamedTuple):
                 raise ValueError(f"{number} is more than 64 bits hold: declare the field as str, or use JSON lines")
 
 
-@cache
+@lru_cache(256)
 def columns_of(kind: type[Fact]) -> tuple[Column, ...]:
     """Return the columns of a kind, in the order of its fields."""
     schema = kind_of(kind).json_schema("serialization")
