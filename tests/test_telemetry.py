@@ -362,6 +362,27 @@ async def test_a_tool_is_a_call_of_its_own_beside_those_of_the_model():
     await model.aclose()
 
 
+@pytest.mark.asyncio
+async def test_what_cannot_be_told_of_a_call_is_left_out_and_fails_nothing():
+    """A model of somebody else's, whose messages and answers are in no form that is known."""
+    telling = Telling(content=True)
+
+    class Theirs:
+        name = "theirs"
+
+        def ask(self, question):
+            return question.upper()
+
+    @agent(reads=Risk, writes=Advice)
+    async def advise(view: View):
+        return [Advice(await view.capture("ask", Theirs().ask, risk.name)) for risk in view.new(Risk)]
+
+    outcome = await Engine([advise], telemetry=telling.telemetry).run("go", Risk("fire"))
+    assert outcome.context.live(Advice) == (Advice("FIRE"),)
+    [call] = telling.named("chat theirs")
+    assert "gen_ai.output.messages" not in call.attributes
+
+
 # --- as little as will do --------------------------------------------------------------------------------------------
 
 

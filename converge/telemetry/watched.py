@@ -17,7 +17,7 @@ from converge.pool import Pool
 from converge.snapshot import Cycle
 from converge.stop import StopReason
 from converge.telemetry.calls import call_of
-from converge.telemetry.measures import Tally
+from converge.telemetry.measures import Tally, error_name
 from converge.telemetry.spans import JobSpans, failed
 from converge.writer import Writer
 
@@ -79,10 +79,11 @@ class WatchedJob(Job):
         self, redact: Callable[[str], str] | None, question: Question, call: Callable[..., Any]
     ) -> Callable[..., Any]:
         """Return a call that is to be captured as one with a span of its own."""
-        what, words = call_of(question, call), self._telemetry.content
+        what, words, measures = call_of(question, call), self._telemetry.content, self._telemetry.measures
 
         async def made(*arguments: Any) -> Any:
-            began, about = self._clock.elapsed(), what.asked(arguments, redact) if words else what.about
+            began = self._clock.elapsed()
+            about = {**what.about, **what.words_before(arguments, redact)} if words else what.about
             span = self._telemetry.tracer.start_span(
                 what.span, kind=what.kind, attributes=about, start_time=self._spans.at(began)
             )
@@ -92,11 +93,13 @@ class WatchedJob(Job):
                 value = await value if hasattr(value, "__await__") else value
             except BaseException as error:
                 failed(span, error, words=words)
-                what.measure(self._telemetry.measures, self._clock.elapsed() - began, error=error)
+                what.measure(measures, self._clock.elapsed() - began, {}, error_name(error))
                 raise
             else:
-                span.set_attributes(what.answered(value, redact, words=words))
-                what.measure(self._telemetry.measures, self._clock.elapsed() - began, value)
+                told = what.told(value)
+                what.measure(measures, self._clock.elapsed() - began, told)
+                if span.is_recording():
+                    span.set_attributes({**told, **what.words_after(value, redact)} if words else told)
                 return value
             finally:
                 current.detach(token)
