@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 from converge.capture import Question
 from converge.telemetry.measures import Measures
 
-Redact = Callable[[str], str] | None
+Words = Callable[[str], str]
 _TOOL = "tool "  # how captures of tools are named
 
 
@@ -36,16 +36,16 @@ class Call(NamedTuple):
         """Return what its answer says of itself, by the conventions' names; Converge's own where they have none."""
         return {} if self.model is None else _told(_answer_in(value), self.model)
 
-    def words_before(self, arguments: Sequence[Any], redact: Redact) -> dict[str, str]:
+    def words_before(self, arguments: Sequence[Any], words: Words) -> dict[str, str]:
         """Return what is asked; nothing where it is in no form that is known."""
         with suppress(Exception):  # what is told of a call must not become its failure
-            return _words_before(self, arguments, redact)
+            return _words_before(self, arguments, words)
         return {}
 
-    def words_after(self, value: Any, redact: Redact) -> dict[str, str]:
+    def words_after(self, value: Any, words: Words) -> dict[str, str]:
         """Return what came of it; nothing where it is in no form that is known."""
         with suppress(Exception):  # as above
-            return _words_after(self, value if self.model is None else _answer_in(value), redact)
+            return _words_after(self, value if self.model is None else _answer_in(value), words)
         return {}
 
     def measure(self, measures: Measures, seconds: float, told: Mapping[str, Any], failure: str | None = None) -> None:
@@ -111,27 +111,27 @@ _SAID = {
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
-def _words_before(call: Call, arguments: Sequence[Any], redact: Redact) -> dict[str, str]:
+def _words_before(call: Call, arguments: Sequence[Any], words: Words) -> dict[str, str]:
     """Return what is asked, as attributes."""
     if call.model is not None:
         messages = [*arguments[0]] if arguments and isinstance(arguments[0], Sequence) else []
         system = [part for one in messages if one["role"] == "system" for part in _parts(one)]
         others = [{"role": one["role"], "parts": _parts(one)} for one in messages if one["role"] != "system"]
         told = {"gen_ai.system_instructions": system, "gen_ai.input.messages": others}
-        return {name: _written(value, redact) for name, value in told.items() if value}
+        return {name: _written(value, words) for name, value in told.items() if value}
     name = "gen_ai.tool.call.arguments" if call.span.startswith("execute_tool") else "converge.call.arguments"
-    return {name: _written(arguments[0] if len(arguments) == 1 else arguments, redact)}
+    return {name: _written(arguments[0] if len(arguments) == 1 else arguments, words)}
 
 
-def _words_after(call: Call, value: Any, redact: Redact) -> dict[str, str]:
+def _words_after(call: Call, value: Any, words: Words) -> dict[str, str]:
     """Return what came of it, as attributes."""
     if call.model is not None:
         parts = [{"type": "text", "content": value.text}] if value.text else []
         parts += [_tool_call(one.id, one.name, one.arguments) for one in value.tool_calls]
         message = {"role": "assistant", "parts": parts, "finish_reason": value.finish_reason or ""}
-        return {"gen_ai.output.messages": _written([message], redact)}
+        return {"gen_ai.output.messages": _written([message], words)}
     name = "gen_ai.tool.call.result" if call.span.startswith("execute_tool") else "converge.call.result"
-    return {name: _written(value, redact)}
+    return {name: _written(value, words)}
 
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -149,6 +149,6 @@ def _tool_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
     return {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}
 
 
-def _written(value: Any, redact: Redact) -> str:
+def _written(value: Any, words: Words) -> str:
     text = json.dumps(to_jsonable_python(value, fallback=repr), ensure_ascii=False)
-    return text if redact is None else redact(text)
+    return words(text)
