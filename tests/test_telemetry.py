@@ -334,9 +334,16 @@ async def test_prompts_and_answers_are_told_as_the_conventions_write_them():
 @pytest.mark.asyncio
 async def test_what_is_redacted_is_in_no_span():
     telling = Telling(content=True)
+
+    @agent(reads=Signal, writes=Risk)
+    def fail(view: View):
+        raise ValueError("no fire")
+
+    hiding = Engine([fail], telemetry=telling.telemetry, redact=lambda text: text.replace("fire", "█"))
+    await hiding.run("fight the fire", Signal("a"))
     await advised(telling, [Signal("fire")], redact=lambda text: text.replace("fire", "█"))
-    told = "".join(span.attributes.get("gen_ai.input.messages", "") for span in telling.spans)
-    assert "█" in told
+    told = "".join(f"{dict(span.attributes)} {span.status.description}" for span in telling.spans)
+    assert [text for text in ("no █", "fight the █", "name") if text not in told] == []
     assert "fire" not in told
 
 
@@ -360,6 +367,27 @@ async def test_a_tool_is_a_call_of_its_own_beside_those_of_the_model():
     roles = [message["role"] for message in json.loads(last.attributes["gen_ai.input.messages"])]
     assert roles == ["user", "assistant", "tool"]
     await model.aclose()
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_told_of_a_call_is_left_out_and_fails_nothing():
+    """A model of somebody else's, whose messages and answers are in no form that is known."""
+    telling = Telling(content=True)
+
+    class Theirs:
+        name = "theirs"
+
+        def ask(self, question):
+            return question.upper()
+
+    @agent(reads=Risk, writes=Advice)
+    async def advise(view: View):
+        return [Advice(await view.capture("ask", Theirs().ask, risk.name)) for risk in view.new(Risk)]
+
+    outcome = await Engine([advise], telemetry=telling.telemetry).run("go", Risk("fire"))
+    assert outcome.context.live(Advice) == (Advice("FIRE"),)
+    [call] = telling.named("chat theirs")
+    assert "gen_ai.output.messages" not in call.attributes
 
 
 # --- as little as will do --------------------------------------------------------------------------------------------

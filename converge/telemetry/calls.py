@@ -8,15 +8,16 @@ __all__ = ["Call", "call_of"]
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import SpanKind
 from pydantic_core import to_jsonable_python
 
 from converge.capture import Question
-from converge.telemetry.measures import Measures, error_name
+from converge.telemetry.measures import Measures
 
-Redact = Callable[[str], str] | None
+Words = Callable[[str], str]
 _TOOL = "tool "  # how captures of tools are named
 
 
@@ -31,40 +32,41 @@ class Call(NamedTuple):
     about: dict[str, Any]
     model: Any = None
 
-    def asked(self, arguments: Sequence[Any], redact: Redact) -> dict[str, Any]:
-        """Return what is known of it, its words included."""
-        return {**self.about, **_words_before(self, arguments, redact)}
-
-    def answered(self, value: Any, redact: Redact, *, words: bool) -> dict[str, Any]:
+    def told(self, value: Any) -> dict[str, Any]:
         """Return what its answer says of itself, by the conventions' names; Converge's own where they have none."""
-        if self.model is not None:
-            value = _answer_in(value)
-        told = {} if self.model is None else _told(value, self.model)
-        return {**told, **(_words_after(self, value, redact) if words else {})}
+        return {} if self.model is None else _told(_answer_in(value), self.model)
 
-    def measure(
-        self, measures: Measures, seconds: float, value: Any = None, error: BaseException | None = None
-    ) -> None:
-        """Note a call of a model: how long it took, and what it came to."""
+    def words_before(self, arguments: Sequence[Any], words: Words) -> dict[str, str]:
+        """Return what is asked; nothing where it is in no form that is known."""
+        with suppress(Exception):  # what is told of a call must not become its failure
+            return _words_before(self, arguments, words)
+        return {}
+
+    def words_after(self, value: Any, words: Words) -> dict[str, str]:
+        """Return what came of it; nothing where it is in no form that is known."""
+        with suppress(Exception):  # as above
+            return _words_after(self, value if self.model is None else _answer_in(value), words)
+        return {}
+
+    def measure(self, measures: Measures, seconds: float, told: Mapping[str, Any], failure: str | None = None) -> None:
+        """Note a call of a model: how long it took, and what it came to or failed with."""
         if self.model is None:
             return
         by = {name: self.about[name] for name in _MEASURED}
-        if error is not None:
-            measures.calls.record(seconds, {**by, "error.type": error_name(error)})
-            return
-        measures.calls.record(seconds, by)
-        told = _told(_answer_in(value), self.model)
-        for kind in ("input", "output"):
-            if (tokens := told.get(f"gen_ai.usage.{kind}_tokens")) is not None:
-                measures.tokens.record(tokens, {**by, "gen_ai.token.type": kind})
-        if (money := told.get("converge.cost")) is not None:
-            measures.cost.add(money, by)
+        measures.calls.record(seconds, by if failure is None else {**by, "error.type": failure})
+        for kind, name in _TOKENS.items():
+            if name in told:
+                measures.tokens.record(told[name], {**by, "gen_ai.token.type": kind})
+        if "converge.cost" in told:
+            measures.cost.add(told["converge.cost"], by)
 
 
 def call_of(question: Question, call: Callable[..., Any]) -> Call:
     """Return what a call that is to be captured is."""
-    model: Any = getattr(call, "model", None) or getattr(call, "__self__", None)
-    if hasattr(model, "ask") and hasattr(model, "price") and hasattr(model, "name"):
+    model: Any = getattr(call, "model", None)  # of what an LLM agent asks with; or it asks its model by itself
+    if model is None and getattr(call, "__name__", "") == "ask":
+        model = getattr(call, "__self__", None)
+    if hasattr(model, "ask") and hasattr(model, "name"):
         about = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": getattr(model, "provider", "openai"),
@@ -86,14 +88,15 @@ def _answer_in(value: Any) -> Any:
 
 def _told(answer: Any, model: Any) -> dict[str, Any]:
     said = {name: getattr(answer, field, None) for field, name in _SAID.items()}
-    tokens = said["gen_ai.usage.input_tokens"], said["gen_ai.usage.output_tokens"]
-    if model.price is not None and None not in tokens:
-        said["converge.cost"] = model.price.of(*tokens)
+    tokens, price = [said[name] for name in _TOKENS.values()], getattr(model, "price", None)
+    if price is not None and None not in tokens:
+        said["converge.cost"] = price.of(*tokens)
     if reason := said["gen_ai.response.finish_reasons"]:
         said["gen_ai.response.finish_reasons"] = [reason]
     return {name: value for name, value in said.items() if value not in (None, "")}
 
 
+_TOKENS = {"input": "gen_ai.usage.input_tokens", "output": "gen_ai.usage.output_tokens"}
 _MEASURED = ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model")
 _SAID = {
     "model": "gen_ai.response.model",
@@ -108,27 +111,27 @@ _SAID = {
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
-def _words_before(call: Call, arguments: Sequence[Any], redact: Redact) -> dict[str, str]:
+def _words_before(call: Call, arguments: Sequence[Any], words: Words) -> dict[str, str]:
     """Return what is asked, as attributes."""
     if call.model is not None:
         messages = [*arguments[0]] if arguments and isinstance(arguments[0], Sequence) else []
         system = [part for one in messages if one["role"] == "system" for part in _parts(one)]
         others = [{"role": one["role"], "parts": _parts(one)} for one in messages if one["role"] != "system"]
         told = {"gen_ai.system_instructions": system, "gen_ai.input.messages": others}
-        return {name: _written(value, redact) for name, value in told.items() if value}
+        return {name: _written(value, words) for name, value in told.items() if value}
     name = "gen_ai.tool.call.arguments" if call.span.startswith("execute_tool") else "converge.call.arguments"
-    return {name: _written(arguments[0] if len(arguments) == 1 else arguments, redact)}
+    return {name: _written(arguments[0] if len(arguments) == 1 else arguments, words)}
 
 
-def _words_after(call: Call, value: Any, redact: Redact) -> dict[str, str]:
+def _words_after(call: Call, value: Any, words: Words) -> dict[str, str]:
     """Return what came of it, as attributes."""
     if call.model is not None:
         parts = [{"type": "text", "content": value.text}] if value.text else []
         parts += [_tool_call(one.id, one.name, one.arguments) for one in value.tool_calls]
         message = {"role": "assistant", "parts": parts, "finish_reason": value.finish_reason or ""}
-        return {"gen_ai.output.messages": _written([message], redact)}
+        return {"gen_ai.output.messages": _written([message], words)}
     name = "gen_ai.tool.call.result" if call.span.startswith("execute_tool") else "converge.call.result"
-    return {name: _written(value, redact)}
+    return {name: _written(value, words)}
 
 
 def _parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -146,6 +149,6 @@ def _tool_call(call_id: Any, name: Any, arguments: Any) -> dict[str, Any]:
     return {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}
 
 
-def _written(value: Any, redact: Redact) -> str:
+def _written(value: Any, words: Words) -> str:
     text = json.dumps(to_jsonable_python(value, fallback=repr), ensure_ascii=False)
-    return text if redact is None else redact(text)
+    return words(text)

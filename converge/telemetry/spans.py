@@ -16,10 +16,12 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, Status, StatusCode, Tr
 from converge.command import Activation, Done
 from converge.context import Context as Knowledge
 from converge.fact import id_of
+from converge.mishap import text_of
 from converge.ports import Clock
 from converge.telemetry.late import LateSpan
 from converge.telemetry.measures import error_name
 
+Words = Callable[[str], str] | None
 _QUICK = 0.001  # seconds
 _MOST_LINKS = 128  # what SDKs keep of them, unless they are told otherwise
 _MOST_LOOKED_AT = 1_000  # facts of one kind that links are looked for
@@ -71,14 +73,13 @@ class Reading(LateSpan):
 class JobSpans:
     """What is under way in one job. `quick`: how many quick activations may yet have spans of their own.
 
-    begins: is told of each stretch of a round that begins. words: whether the texts of errors are told.
+    words: makes of a text what may be told of it; None lets no text be told. are_seen: whether anybody records them;
+    where nobody does, as in a trace that is not sampled, rounds and activations need not be told of.
     """
 
-    def __init__(
-        self, tracer: Tracer, job: Span, clock: Clock, begins: Callable[[int], None], *, quick: int, words: bool
-    ) -> None:
-        self._tracer, self._clock, self._begins, self._quick, self._words = tracer, clock, begins, quick, words
-        self.context = set_span_in_context(job)
+    def __init__(self, tracer: Tracer, job: Span, clock: Clock, *, quick: int, words: Words) -> None:
+        self._tracer, self._clock, self._quick, self.words = tracer, clock, quick, words
+        self.context, self.are_seen = set_span_in_context(job), job.is_recording()
         self.knowledge: Knowledge | None = None
         self._began = clock.now() - clock.elapsed()
         self._stretches: dict[int, Stretch] = {}
@@ -94,7 +95,6 @@ class JobSpans:
             stretch = self._stretches.get(round)
             if stretch is None:
                 stretch = self._stretches[round] = Stretch(self, round, now)
-                self._begins(round)
             stretch.open += 1
 
     def begin(self, activation: Activation, started: float) -> Context:
@@ -153,7 +153,7 @@ class JobSpans:
             for link in links:
                 span.add_link(link.context)
         if done.error is not None:
-            failed(span, done.error, words=self._words)
+            failed(span, done.error, self.words)
         if emissions:
             itself = Link(span.get_span_context())
             for emission in emissions:
@@ -183,8 +183,8 @@ class JobSpans:
         stretch.end(self.at(now))
 
 
-def failed(span: Span, error: BaseException | None, *, words: bool = False) -> None:
+def failed(span: Span, error: BaseException | None, words: Words = None) -> None:
     """Say on a span what it ended with; None, or what is no Exception: it was called off, and that is no error."""
     span.set_attribute("error.type", error_name(error))
     if isinstance(error, Exception):
-        span.set_status(Status(StatusCode.ERROR, str(error) if words else None))
+        span.set_status(Status(StatusCode.ERROR, None if words is None else words(text_of(error))))

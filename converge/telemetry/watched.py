@@ -17,7 +17,7 @@ from converge.pool import Pool
 from converge.snapshot import Cycle
 from converge.stop import StopReason
 from converge.telemetry.calls import call_of
-from converge.telemetry.measures import Tally
+from converge.telemetry.measures import Tally, error_name
 from converge.telemetry.spans import JobSpans, failed
 from converge.writer import Writer
 
@@ -38,8 +38,8 @@ class WatchedJob(Job):
         about = {"converge.job.id": self.job_id, "gen_ai.operation.name": "invoke_workflow"}
         span = self._telemetry.tracer.start_span("converge.job", attributes=about, start_time=int(clock.now() * 1e9))
         self._tally = Tally(measures, began)
-        quick, words = self._telemetry.quick_spans if span.is_recording() else 0, self._telemetry.content
-        self._spans = JobSpans(self._telemetry.tracer, span, clock, self._tally.begun, quick=quick, words=words)
+        quick, words = self._telemetry.quick_spans, str if self._telemetry.content else None
+        self._spans = JobSpans(self._telemetry.tracer, span, clock, quick=quick, words=words)
         token = current.attach(set_span_in_context(span))
         try:
             await super()._live()
@@ -51,21 +51,29 @@ class WatchedJob(Job):
             span.end(int(clock.now() * 1e9))
 
     async def _drive(self, machine: Machine, writer: Writer) -> None:
-        self._spans.knowledge = machine.context
+        self._spans.knowledge, redact = machine.context, machine.job.captures.redact
+        if self._telemetry.content and redact is not None:
+            self._spans.words = redact
         self._pooled = partial(WatchedPool, self._spans, self._tally)
         # Of these two alone: nobody else's job asks whether it is watched.
-        machine.receive = partial(self._received, machine.receive)  # type: ignore[method-assign]
+        machine.receive = self._receiving(machine.receive)  # type: ignore[assignment, method-assign]
         writer.commit = partial(self._committed, writer.commit, durable=writer.durable)  # type: ignore[method-assign]
-        machine.job.captures.through = partial(self._through, machine.job.captures.redact)
+        machine.job.captures.through = self._through
         await super()._drive(machine, writer)
 
-    def _received(self, receive: Callable[[Done], None], done: Done) -> None:
-        self._tally.activations += 1
-        if done.error is not None:
-            about = {"gen_ai.agent.name": done.activation.agent.name, "error.type": type(done.error).__name__}
-            self._telemetry.measures.failures.add(1, about)
-        self._spans.end(done)
-        receive(done)
+    def _receiving(self, receive: Callable[[Done], None]) -> Callable[[Done], None]:
+        tally, spans, failures = self._tally, self._spans, self._telemetry.measures.failures
+
+        def received(done: Done) -> None:
+            tally.activations += 1
+            if done.error is not None:
+                about = {"gen_ai.agent.name": done.activation.agent.name, "error.type": type(done.error).__name__}
+                failures.add(1, about)
+            if spans.are_seen:
+                spans.end(done)
+            receive(done)
+
+        return received
 
     async def _committed(self, commit: Callable[[Cycle], Awaitable[None]], cycle: Cycle, *, durable: bool) -> None:
         began = self._clock.elapsed()
@@ -75,14 +83,13 @@ class WatchedJob(Job):
             self._telemetry.measures.commits.record(now - began)
         self._tally.committed(cycle, now)
 
-    def _through(
-        self, redact: Callable[[str], str] | None, question: Question, call: Callable[..., Any]
-    ) -> Callable[..., Any]:
+    def _through(self, question: Question, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return a call that is to be captured as one with a span of its own."""
-        what, words = call_of(question, call), self._telemetry.content
+        what, words, measures = call_of(question, call), self._spans.words, self._telemetry.measures
 
         async def made(*arguments: Any) -> Any:
-            began, about = self._clock.elapsed(), what.asked(arguments, redact) if words else what.about
+            began = self._clock.elapsed()
+            about = {**what.about, **what.words_before(arguments, words)} if words else what.about
             span = self._telemetry.tracer.start_span(
                 what.span, kind=what.kind, attributes=about, start_time=self._spans.at(began)
             )
@@ -91,12 +98,14 @@ class WatchedJob(Job):
                 value = call(*arguments)
                 value = await value if hasattr(value, "__await__") else value
             except BaseException as error:
-                failed(span, error, words=words)
-                what.measure(self._telemetry.measures, self._clock.elapsed() - began, error=error)
+                failed(span, error, words)
+                what.measure(measures, self._clock.elapsed() - began, {}, error_name(error))
                 raise
             else:
-                span.set_attributes(what.answered(value, redact, words=words))
-                what.measure(self._telemetry.measures, self._clock.elapsed() - began, value)
+                told = what.told(value)
+                what.measure(measures, self._clock.elapsed() - began, told)
+                if span.is_recording():
+                    span.set_attributes({**told, **what.words_after(value, words)} if words else told)
                 return value
             finally:
                 current.detach(token)
@@ -110,14 +119,14 @@ class WatchedJob(Job):
             if self._error is None:
                 span.set_attribute("converge.stop", StopReason.CANCELLED.value)
                 return StopReason.CANCELLED.value
-            failed(span, self._error, words=self._telemetry.content)
+            failed(span, self._error, self._spans.words)
             return type(self._error).__name__
         outcome, spend = self._outcome, self._outcome.spend._asdict()
         reason = outcome.stop.reason
         span.set_attributes({f"converge.spend.{name}": value for name, value in spend.items()})
         span.set_attributes({"converge.stop": reason.value, "converge.cycles": outcome.cycles})
-        if self._telemetry.content:
-            span.set_attribute("converge.objective", outcome.context.intent.objective)
+        if self._spans.words is not None:
+            span.set_attribute("converge.objective", self._spans.words(outcome.context.intent.objective))
         if reason is StopReason.AGENT_FAILED:
             span.set_status(Status(StatusCode.ERROR))
         return reason.value
@@ -134,7 +143,10 @@ class WatchedPool(Pool):
     def submit(self, activations: Iterable[Activation]) -> None:
         """Note that activations are ready."""
         activations, now = tuple(activations), self._clock.elapsed()
-        self._spans.ready(activations, now)
+        for round in {activation.view.round for activation in activations}:
+            self._tally.begun(round)
+        if self._spans.are_seen:
+            self._spans.ready(activations, now)
         if activations:
             self._last[activations[-1].number] = now
         super().submit(activations)
@@ -142,6 +154,8 @@ class WatchedPool(Pool):
     async def _perform(self, activation: Activation, started: float) -> float | None:
         if activation.number in self._last:
             self._tally.waited(started - self._last.pop(activation.number))
+        if not self._spans.are_seen:
+            return await super()._perform(activation, started)
         token = current.attach(self._spans.begin(activation, started))
         try:
             return await super()._perform(activation, started)
