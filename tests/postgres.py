@@ -36,11 +36,11 @@ def _programs() -> Path | None:
 class Postgres:
     """A server that can be stopped, killed and started again; each store it is asked for has a schema of its own."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, host: str) -> None:
         self._programs, self._folder, self._numbers = programs, folder, count(1)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
-        self.host = "127.0.0.1"
+        self.host = host
 
     @property
     def url(self) -> str:
@@ -64,6 +64,8 @@ class Postgres:
         self._run(
             "initdb", "-D", str(self._data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"
         )
+        with (self._data / "pg_hba.conf").open("a") as admitted:
+            admitted.write("host all all samenet trust\n")
 
     def start(self) -> None:
         """Start it and return when it answers."""
@@ -103,8 +105,8 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
-    """Run a server of one's own."""
+def postgres(host: str = "127.0.0.1") -> Iterator[Postgres]:
+    """Run a server of one's own, which lets in whoever reaches its address."""
     programs = _programs()
     if programs is None:
         pytest.skip(_SKIPPED)
@@ -113,7 +115,7 @@ def postgres() -> Iterator[Postgres]:
     try:
         if _USER is not None:
             shutil.chown(folder, _USER)
-        server = Postgres(programs, folder)
+        server = Postgres(programs, folder, host)
         server.make()
         server.start()
         try:

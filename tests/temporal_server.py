@@ -23,7 +23,8 @@ class Temporal:
     def __init__(self, program: str, file: Path | None, host: str) -> None:
         self.host, self._port = host, free_port()
         self.address = f"{host}:{self._port}"
-        self._command = [program, "server", "start-dev", "--headless", "--ip", host, "--port", str(self._port)]
+        heard_on = host if host == "127.0.0.1" else "0.0.0.0"  # its parts reach each other on the first one only
+        self._command = [program, "server", "start-dev", "--headless", "--ip", heard_on, "--port", str(self._port)]
         self._command += ["--log-level", "never", *(("--db-filename", str(file)) if file else ())]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -42,7 +43,10 @@ class Temporal:
 
 @contextmanager
 def temporal(file: Path | None = None, host: str = "127.0.0.1") -> Iterator[Temporal]:
-    """Run a server, which keeps what it knows in a file if it is given one."""
+    """Run a server, which keeps what it knows in a file if it is given one.
+
+    host: the address it is reached at; on any but the first one it listens to everybody, so have a network of your own.
+    """
     program = shutil.which(os.environ.get("CONVERGE_TEMPORAL") or str(_CACHE / "temporal" / "temporal"))
     if program is None:
         pytest.skip(_SKIPPED)

@@ -127,8 +127,8 @@ LATER = Rung("later", 0)
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
-        (JobInput.of("job", "climb", FACTS[1:]), "PremiseMismatch"),
-        (JobInput.of("job", "climb", [*FACTS, LATER]), "PremiseMismatch"),
+        (JobInput.of("job", "climb", FACTS[1:]), "FactsMismatch"),
+        (JobInput.of("job", "climb", [*FACTS, LATER]), "FactsMismatch"),
         (JobInput.of("job", "descend", FACTS), "IntentMismatch"),
         (JobInput.of("job", None, FACTS), "IntentInvalid"),
         (JobInput.of("job", RootIntent("climb", success=("nothing",)), FACTS), "IntentMismatch"),
@@ -308,7 +308,7 @@ async def test_an_attempt_that_temporal_has_given_up_lets_go_of_the_job(tmp_path
     held, environment = Held(tmp_path), ActivityEnvironment()
     attempt = await begun(held, environment)
     environment.cancel(ActivityCancellationDetails(timed_out=True))
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(ApplicationError, match="HandedOver"):
         await attempt
     assert (held.ended, await is_free(held)) == (["cancelled"], True)
 
@@ -382,8 +382,6 @@ def test_who_lacks_the_extra_is_told_its_name(program: str):
     ended = subprocess.run(
         [sys.executable, "-c", blocked], env=environment, capture_output=True, text=True, check=False
     )
-    assert ended.returncode in (1, 2)
-    last = ended.stderr.strip().splitlines()[-1]
-    assert (
-        "converge.temporal needs temporalio, which is not installed: pip install 'converge-runtime[temporal]'" in last
-    )
+    assert ended.returncode in (1, 10)
+    told = "converge.temporal needs the extra temporal: pip install 'converge-runtime[temporal]'"
+    assert told in ended.stderr.splitlines()[-1]

@@ -7,11 +7,12 @@ CONVERGE_RECORD=1 keeps what workflows did as tests/histories/*.json, which test
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle, Work
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 from converge import Engine, View, agent
-from converge.stores import MemoryStore, SQLiteStore
-from converge.temporal import ConvergeWorkflow, DecisionInput, FactLine, JobInput, connect, converge_worker
+from converge.stores import SQLiteStore
+from converge.temporal import ConvergeWorkflow, DecisionInput, FactLine, JobInput, converge_worker
 from converge_agents.teams import strategy
 from converge_agents.teams.strategy.carry_out import Company, EnterMarkets
 from converge_agents.teams.strategy.kinds import Approval, Recommendation
 from tests.temporal_jobs import FACTS, STEEP, TOP, Flag, Rung, calls, engine
 from tests.temporal_server import Temporal, temporal
+from tests.working import given, reached, started, until_at_work, working
 
 ROOT = Path(__file__).parents[1]
 HISTORIES = Path(__file__).parent / "histories"
@@ -45,24 +47,6 @@ def server() -> Iterator[Temporal]:
 @pytest_asyncio.fixture
 async def client(server: Temporal) -> Client:
     return await reached(server)
-
-
-async def reached(server: Temporal) -> Client:
-    """Return a client as soon as the server has its namespace."""
-    while True:
-        try:
-            client = await connect(server.address)
-            async for _ in client.list_workflows("WorkflowId = 'none'"):
-                pass
-        except Exception:
-            await asyncio.sleep(0.05)  # no event tells that another process is ready
-        else:
-            return client
-
-
-async def given(client: Client, job: JobInput, queue: str) -> "WorkflowHandle[Any, Any]":
-    """Start the workflow of a job."""
-    return await client.start_workflow(ConvergeWorkflow.run, job, id=f"{queue} {job.job_id}", task_queue=queue)
 
 
 async def request_of(handle: "WorkflowHandle[Any, Any]") -> str:
@@ -95,29 +79,9 @@ def digests(outcome: Any) -> tuple[str, str, str]:
     return outcome.digest, outcome.live_digest, outcome.proof_digest
 
 
-async def alone(facts: list[Rung]) -> tuple[str, str, str]:
-    """Return what a job comes to without Temporal, on a file of its own or in memory: that is the same."""
-    return digests(await engine.with_store(MemoryStore()).run("climb", facts))
-
-
-@contextmanager
-def working(folder: Path, server: Temporal, queue: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run `converge worker` on a file in the folder, and wait until it says that it is at work."""
-    paths = os.pathsep.join(str(ROOT / part) for part in (".", "agents", "stores"))
-    environment = {**os.environ, "PYTHONPATH": paths, "CONVERGE_TEST_CALLS": str(folder / "calls"), **variables}
-    command = [sys.executable, "-m", "converge.cli", "worker", "tests.temporal_jobs:engine"]
-    command += ["--store", f"sqlite:///{folder / 'jobs.db'}", "--temporal", server.address, "--task-queue", queue]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith(f"at work for {queue} at {server.address}: 10 jobs"), (
-            process.communicate()
-        )
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+async def alone(folder: Path, facts: list[Rung]) -> tuple[str, str, str]:
+    """Return what a job comes to without Temporal, on a file of its own."""
+    return digests(await engine.with_store(SQLiteStore(folder / "alone.db")).run("climb", facts))
 
 
 # --- the same job, wherever it runs -----------------------------------------------------------------------------------
@@ -128,15 +92,16 @@ async def test_a_worker_killed_in_the_middle_of_a_call_changes_nothing(
     tmp_path: Path, server: Temporal, client: Client
 ):
     """Another one comes to the same digests, and asks nothing again but what nobody had heard the answer to."""
-    job = JobInput.of("job", "climb", FACTS, heartbeat_seconds=1)
+    job = JobInput.of("job", "climb", FACTS, heartbeat_seconds=1.5)
+    place, counted = f"sqlite:///{tmp_path / 'jobs.db'}", {"CONVERGE_TEST_CALLS": str(tmp_path / "calls")}
     killed = {"CONVERGE_TEST_AT": "long 3", "CONVERGE_TEST_SIGNAL": "SIGKILL"}
-    with working(tmp_path, server, "killed", **killed) as first:
+    with working(place, server, "killed", {**counted, **killed}) as first:
         handle = await given(client, job, "killed")
         assert await asyncio.to_thread(first.wait) == -signal.SIGKILL
     before = calls(tmp_path / "calls")
-    with working(tmp_path, server, "killed"):
+    with working(place, server, "killed", counted):
         outcome = await handle.result()
-    assert digests(outcome) == await alone(FACTS)
+    assert digests(outcome) == await alone(tmp_path, FACTS)
     after = calls(tmp_path / "calls")
     assert set(after) == {f"{ladder} {number}" for ladder in ("flat", "long") for number in range(1, TOP + 1)}
     again = [question for question in after if after[question] > 1]
@@ -165,13 +130,15 @@ async def test_converge_worker_ends_at_a_signal_with_its_jobs_handed_over(
     tmp_path: Path, server: Temporal, client: Client
 ):
     """And with exit code 0, since nothing went wrong."""
-    with working(tmp_path, server, "signalled") as process:
+    place, heard = f"sqlite:///{tmp_path / 'jobs.db'}", tmp_path / "heard"
+    with started(place, server, "signalled", heard=heard) as process:
+        until_at_work(process)
         handle = await given(client, JobInput.of("job", "climb", STEEP), "signalled")
         await request_of(handle)
         process.send_signal(signal.SIGTERM)
-        out, err = await asyncio.to_thread(process.communicate)
+        out, _ = await asyncio.to_thread(process.communicate)
     assert (process.returncode, out) == (0, "")
-    assert err.splitlines()[-1] == "the jobs are handed over"
+    assert heard.read_text().splitlines()[-1] == "the jobs are handed over"
     await handle.terminate()
 
 
@@ -277,7 +244,7 @@ async def test_a_server_that_is_killed_and_started_again_loses_no_workflow(tmp_p
             )
             outcomes = await asyncio.gather(waits.result(), *(handle.result() for handle in handles))
     assert {outcome.stop for outcome in outcomes} == {"fixed_point"}
-    assert digests(outcomes[1]) == await alone([Rung("ladder 0", 0)])
+    assert digests(outcomes[1]) == await alone(tmp_path, [Rung("ladder 0", 0)])
 
 
 # --- what follows from a decision -------------------------------------------------------------------------------------
@@ -337,3 +304,18 @@ async def test_a_step_that_fails_has_those_before_it_undone_the_last_one_first(t
         "leave brazil-venture",
         "release 5300 of brazil-venture + india-licence",
     ]
+
+
+# --- the manual -------------------------------------------------------------------------------------------------------
+
+
+def test_the_program_in_the_manual_runs_as_it_stands(tmp_path: Path, server: Temporal):
+    """docs/how-to/temporal.md, in a process of its own, against this server."""
+    manual = (ROOT / "docs" / "how-to" / "temporal.md").read_text("utf-8")
+    [program] = re.findall(r"^```python\n(.*?)^```", manual, re.MULTILINE | re.DOTALL)
+    (tmp_path / "insure.py").write_text(program.replace("main())", f"main({server.address!r}))"), "utf-8")
+    paths = os.pathsep.join(str(ROOT / part) for part in (".", "agents", "stores"))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, "insure.py"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert ended.stdout == "['a is insured']\n", ended.stderr

@@ -34,6 +34,12 @@ def worker(
     task_queue: Annotated[str, typer.Option("--task-queue", metavar="NAME", help="Whose jobs it takes.")] = "converge",
     namespace: Annotated[str, typer.Option("--namespace", metavar="NAME", help="Of the server.")] = "default",
     jobs: Annotated[int, typer.Option("--jobs", metavar="N", min=1, help="How many at a time.")] = 10,
+    lease: Annotated[
+        float | None,
+        typer.Option(
+            "--lease", metavar="SECONDS", help="How long a silent worker keeps its jobs; else as TARGET says."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run jobs of TARGET as Temporal hands them out, until SIGTERM or Ctrl-C; then hand them over to other workers.
@@ -45,24 +51,19 @@ def worker(
     Example: converge worker shop.risks:engine --store sqlite:///jobs.db --temporal 127.0.0.1:7233 --task-queue risks
     """
     told = {"target": target, "store": store, "temporal": temporal, "namespace": namespace, "task_queue": task_queue}
-    _refuse_missing()
+    import converge.temporal  # noqa: F401  # whoever lacks the extra is told before anything else
+
     place, loaded = store_at(store), load_target(target)
     if not place.durable:
         raise OptionInvalid("--store", f"what is in {store} ends with this process, and no other worker could go on")
-    serving = Target(target, loaded.engine.with_store(place), loaded.intent)
+    serving = Target(target, loaded.engine.with_store(place, lease_seconds=lease), loaded.intent)
     asyncio.run(_serve(serving, {**told, "jobs": jobs}, as_json=as_json))
-
-
-def _refuse_missing() -> None:
-    try:
-        import converge.temporal  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise OptionInvalid("worker", str(error)) from error
 
 
 async def _serve(target: Target, told: dict[str, Any], *, as_json: bool) -> None:
     from converge.temporal import converge_worker
 
+    _load_ahead()
     client = await _connected(told["temporal"], told["namespace"])
     async with target.engine as engine:
         queue, jobs = told["task_queue"], told["jobs"]
@@ -72,6 +73,12 @@ async def _serve(target: Target, told: dict[str, Any], *, as_json: bool) -> None
             with redirect_stdout(sys.stderr):  # stdout is for data, whatever an agent prints
                 await at_work.run()
     write_line(news(), ("the jobs are handed over", "dim"))
+
+
+def _load_ahead() -> None:
+    """Import now what the first request to a model would: for seconds, on a busy machine, no job could beat."""
+    if "converge_agents.llm" in sys.modules:
+        import openai  # noqa: F401
 
 
 async def _connected(address: str, namespace: str) -> "Client":

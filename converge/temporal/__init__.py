@@ -20,13 +20,12 @@ __all__ = [
     "converge_worker",
 ]
 
+from converge.errors import ExtraMissing
+
 try:
-    import temporalio as _needed  # noqa: F401
-except ModuleNotFoundError as _error:
-    raise ModuleNotFoundError(
-        "converge.temporal needs temporalio, which is not installed: pip install 'converge-runtime[temporal]'",
-        name=_error.name,
-    ) from _error
+    import temporalio  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ExtraMissing("converge.temporal", "temporal") from error
 
 from converge.temporal.activity import converge_activity, converge_decision, converge_giving
 from converge.temporal.values import AskedLine, DecisionInput, FactLine, IntentLine, JobInput, JobOutcome

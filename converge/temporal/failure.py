@@ -19,6 +19,7 @@ from converge.errors import (
 
 # Somebody is, or was, at work on the job, or the store did not answer. Everything else would fail in the same words.
 _PASSING = (EngineBusy, JobAbandoned, JobExists, JobLeased, LeaseLost, StoreConflict, StoreUnavailable)
+_BENIGN = (EngineBusy, JobExists, JobLeased)  # many workers are like that: no incident in the log of one
 _SOON = 1.0  # seconds until an attempt that another one in this store stands in the way of is worth repeating
 _LATEST = 600.0
 _AT_ONCE = timedelta(milliseconds=1)  # 0 would leave it to the retry policy
@@ -28,7 +29,7 @@ def failure_of(error: ConvergeError, now: float) -> ApplicationError:
     """Return an error as a failure of its own type, as in "JobLeased"; `now`: seconds since the epoch."""
     if not isinstance(error, _PASSING):
         return refused(type(error).__name__, str(error))
-    return _passing(type(error).__name__, str(error), _delay(error, now))
+    return _passing(type(error).__name__, str(error), _delay(error, now), is_benign=isinstance(error, _BENIGN))
 
 
 def refused(kind: str, sentence: str) -> ApplicationError:
@@ -37,15 +38,17 @@ def refused(kind: str, sentence: str) -> ApplicationError:
 
 
 def handed_over(job_id: str) -> ApplicationError:
-    """Return the failure by which a worker that shuts down has another one go on with a job."""
-    sentence = f"this worker shuts down and has let go of job {job_id!r}: another one goes on with it"
-    return _passing("HandedOver", sentence, _AT_ONCE)
+    """Return the failure by which an attempt has another one go on with its job."""
+    sentence = (
+        f"this attempt has let go of job {job_id!r}, since its worker shuts down or Temporal has given it up: "
+        "another one goes on with it"
+    )
+    return _passing("HandedOver", sentence, _AT_ONCE, is_benign=True)
 
 
-def _passing(kind: str, sentence: str, delay: timedelta | None) -> ApplicationError:
-    """Return a failure that belongs to the working of many workers, and is no incident in the log of one."""
-    benign = ApplicationErrorCategory.BENIGN
-    return ApplicationError(sentence, type=kind, next_retry_delay=delay, category=benign)
+def _passing(kind: str, sentence: str, delay: timedelta | None, *, is_benign: bool) -> ApplicationError:
+    category = ApplicationErrorCategory.BENIGN if is_benign else ApplicationErrorCategory.UNSPECIFIED
+    return ApplicationError(sentence, type=kind, next_retry_delay=delay, category=category)
 
 
 def _delay(error: ConvergeError, now: float) -> timedelta | None:

@@ -17,7 +17,7 @@ from converge.temporal.activity import converge_activity, converge_decision, con
 from converge.temporal.workflow import ConvergeWorkflow
 
 _GRACE = timedelta(seconds=10)  # until a job that does not let go when the worker shuts down is cancelled
-_BEATS = timedelta(seconds=5)  # at most between two heartbeats: so long until a job hears that it is cancelled
+_BEATS = timedelta(seconds=0.1)  # each beat goes out: the SDK would let most of the timeout pass first
 _STICKY = timedelta(seconds=2)  # for which a workflow is held up by a worker that knew it and is gone; 10 by default
 
 
