@@ -20,7 +20,7 @@ TEMPORAL := v1.5.1
 unexport PYTHONHOME PYTHONPATH
 
 .PHONY: help demo test test-pythons servers aimock chromium postgres temporal-server nightly bench bench-quick \
-  dist-check format lock clean
+  docs dist-check format lock clean
 
 help:
 	@echo "make demo    run a real decision job to its fixed point"
@@ -28,6 +28,7 @@ help:
 	@echo "make servers install what some tests ask: llmock, aimock, a Temporal server, chromium and PostgreSQL"
 	@echo "make nightly hold the laws of schedules to twenty times as many random jobs"
 	@echo "make bench   measure what the runtime costs, beside plain code and peers (minutes; bench-quick: one)"
+	@echo "make docs    build the documentation as a site that needs no network, in site/"
 	@echo "make dist-check  build what is released, install it in an empty environment, run the demo from it"
 	@echo "make format  let ruff mend what it can"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml (needs uv)"
@@ -58,6 +59,10 @@ bench: $(READY) .venv-peers/.ready
 bench-quick: $(READY) .venv-peers/.ready
 	@$(BIN)/python -m benchmarks --quick
 
+docs: .venv-docs/.ready
+	@NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/.venv-docs/bin:$$PATH" .venv-docs/bin/mkdocs --quiet build --strict
+	@echo "site/index.html is there to be read."
+
 # The wheel is built from the sdist, so that both are whole; then nothing of this tree is used but the lock.
 INSTALLED := $(CURDIR)/.venv-dist/bin
 dist-check: $(READY)
@@ -87,9 +92,10 @@ lock:
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(LOCK) --group llmock -o requirements/llmock.txt
+	$(LOCK) --group docs -o requirements/docs.txt
 
 clean:
-	rm -rf .venv .venv-3.* .venv-llmock .venv-peers .venv-dist benchmarks/results dist \
+	rm -rf .venv .venv-3.* .venv-llmock .venv-docs .venv-peers .venv-dist benchmarks/results dist site \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Prints the first candidate that runs, is new enough and can make a venv: a pyenv shim may only say "not found".
@@ -135,6 +141,12 @@ INTO_PEERS = $(BIN)/python $(PIP) --python .venv-peers/bin/python install --quie
 	sed '/^#/d' $(PEERS) | while read -r peer; do \
 	  $(INTO_PEERS) -c benchmarks/peers/constraints.txt "$$peer" || echo "$$peer cannot be installed here."; \
 	done
+	@touch $@
+
+.venv-docs/.ready: requirements/docs.txt | $(READY)
+	@echo "Making .venv-docs with the packages of MkDocs."
+	@$(BIN)/python -m venv --clear --without-pip .venv-docs
+	@$(BIN)/python $(PIP) --python .venv-docs/bin/python install --quiet --require-hashes -r requirements/docs.txt
 	@touch $@
 
 .venv-llmock/.ready: requirements/llmock.txt | $(READY)

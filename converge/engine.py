@@ -16,7 +16,7 @@ from converge.archive.copying import copy_job
 from converge.archive.deciding import decision_on, post
 from converge.beginning import Beginning, Begun, Limits
 from converge.clock import SystemClock
-from converge.errors import EngineInvalid, ForeignPremise, LoopRunning
+from converge.errors import EngineInvalid, ForeignPremise, JobUnknown, LoopRunning
 from converge.fact import Fact
 from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
@@ -156,6 +156,25 @@ class Engine:
             raise EngineInvalid("intent", "a RootIntent or its objective as text", intent)
         name = job_id or _made_up()
         return self._job(name, partial(self._beginning.new, name, intent, _listed(facts)), is_new=True)
+
+    async def knows(self, job_id: str, intent: RootIntent | str, facts: Facts = ()) -> bool:
+        """Whether the store has this job, begun with this root intent and these facts, whatever came of it since.
+
+        For callers who may ask twice: a request that is repeated begins no second job. Raises IntentMismatch or
+        FactsMismatch for a job of this id that was begun otherwise.
+        """
+        from converge.archive.begun import check_begun
+
+        intent = RootIntent(intent) if isinstance(intent, str) else intent
+        given = self._known(facts)
+        async with self._running.opening:
+            await self._running.is_kept(job_id)
+            try:
+                stored = await self.store.load(job_id, 1)
+            except JobUnknown:
+                return False
+            check_begun(stored, self.wiring, intent, given)
+            return True
 
     async def resume(
         self,

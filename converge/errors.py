@@ -29,8 +29,10 @@ __all__ = [
     "FactNotLive",
     "FactTooLarge",
     "FactUnknown",
+    "FactsMismatch",
     "ForeignEmission",
     "ForeignPremise",
+    "FrameInvalid",
     "GateInvalid",
     "IntentInvalid",
     "IntentMismatch",
@@ -51,12 +53,12 @@ __all__ = [
     "KindInvalid",
     "KindUnknown",
     "LeaseLost",
+    "LibraryMissing",
     "LoopRunning",
     "NonMonotoneRead",
     "NotSuggested",
     "OperatorError",
     "OpinionForeign",
-    "PremiseMismatch",
     "PriceUnknown",
     "RequestStale",
     "RequestUnknown",
@@ -130,6 +132,15 @@ class FactLineInvalid(CallerError, ValueError):
     def __init__(self, path: str, line: int, reason: str) -> None:
         self.path, self.line, self.reason = path, line, reason
         super().__init__(f"{path}, line {line}: {reason}")
+
+
+class FrameInvalid(CallerError, ValueError):
+    """Raised when facts of a kind and a table do not fit each other; `row` counts from 0."""
+
+    def __init__(self, kind: str, reason: str, row: int | None = None) -> None:
+        self.kind, self.reason, self.row = kind, reason, row
+        where = "" if row is None else f", row {row}"
+        super().__init__(f"a frame of kind {kind}{where}: {reason}")
 
 
 class FactNotLive(CallerError, LookupError):
@@ -208,19 +219,15 @@ class IntentMismatch(CallerError):
         )
 
 
-class PremiseMismatch(CallerError):
-    """Raised when a job is to be found again by other facts than those it was started with."""
+class FactsMismatch(CallerError):
+    """Raised where a job is said to have begun with other facts than it did."""
 
-    def __init__(self, job_id: str, fact_id: str, *, given: bool) -> None:
-        self.job_id, self.fact_id = job_id, fact_id
-        found = (
-            "is given now, and was not when it was started"
-            if given
-            else "was given when it was started, and is not now"
-        )
+    def __init__(self, job_id: str, fact: object, *, given: bool) -> None:
+        self.job_id = job_id
+        differs = "without" if given else "with"
         super().__init__(
-            f"job {job_id!r} is in the store already, started with other facts: {fact_id} {found}; "
-            "choose another id, or give late facts to the job itself"
+            f"job {job_id!r} was begun {differs} {fact!r:.200}: choose another id for other facts, "
+            "or give them to this job with engine.give"
         )
 
 
@@ -370,6 +377,13 @@ class JobNotEntered(CallerError, RuntimeError):
     def __init__(self, job_id: str, *, twice: bool = False) -> None:
         problem = "has been entered before: start another one" if twice else "is not running yet"
         super().__init__(f"job {job_id!r} {problem}; use it as in `async with engine.start(...) as job:`")
+
+
+class LibraryMissing(CallerError, ImportError):
+    """Raised where an optional library is needed that is not installed."""
+
+    def __init__(self, what: str, library: str) -> None:
+        super().__init__(f"{what} needs {library}, which is not installed: pip install {library}", name=library)
 
 
 class EngineElsewhere(CallerError, RuntimeError):

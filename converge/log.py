@@ -28,7 +28,7 @@ class KindLog:
 
     def add(self, fact: Fact, round: int) -> None:
         """File a fact that is new to the context."""
-        self._file(fact, round)
+        self._bucket(round).unsorted.append(fact)
         if self._keyed:
             about = self.keys.setdefault(self.kind.key_of(fact), [])
             about.append(fact)
@@ -49,7 +49,7 @@ class KindLog:
         if not self.buckets[old].facts():
             del self.buckets[old]
             self.rounds.remove(old)
-        self._file(fact, new)
+        self._bucket(new).unsorted.append(fact)
 
     def between(self, after: int, upto: int) -> tuple[Fact, ...]:
         """Return the facts with `after` < round <= `upto`, in id order."""
@@ -74,9 +74,6 @@ class KindLog:
         if not self.rounds or self.rounds[-1] <= round:  # as mostly
             return None
         return self.rounds[bisect_right(self.rounds, round)]
-
-    def _file(self, fact: Fact, round: int) -> None:
-        self._bucket(round).unsorted.append(fact)
 
     def _bucket(self, round: int) -> "_Bucket":
         """Return the bucket of a round that a fact is filed in."""

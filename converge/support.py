@@ -129,7 +129,9 @@ class Supports(Sequence[Support]):
         Return which supports cease to count or count again, each as (the round from which on, its index): those of the
         activation before where the agent replaces, and those of every version where another one takes over.
         """
-        number = self.number(source)
+        number = self._numbers.get(source)
+        if number is None:
+            number = self.number(source)
         changed: list[tuple[int, int]] = []
         order, reads = self._completed.get(number) or self._completed.setdefault(number, (array("i"), array("i")))
         place = bisect_left(order, wrote)

@@ -254,6 +254,10 @@ class View(Lookup):
         given = self._context, self.round, self._reader, self._after, self._again, self._captures
         return type(self)(*given, mends=self._mends)
 
+    def shown_to(self, reader: Reader, captures: Captures | None = None) -> "View":
+        """Return this view as it would be shown to another reader, to whom everything in it is new."""
+        return View(self._context, self.round, reader, captures=captures)
+
     def close(self) -> None:
         """End the activation: from now on the view can be read and captures nothing."""
         self._captures = None

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from converge.cli.place import store_at
+from converge.stores import PostgresStore
 from tests.commands import Cli, command_line
 from tests.postgres import Postgres
 
@@ -72,6 +74,24 @@ def test_an_address_that_is_none_is_an_option_that_does_not_fit(cli: Cli):
     ran = cli("jobs", "--store", "postgresql://host:door/db")
     assert ran.code == 2
     assert "write postgresql://user@host:5432/database" in ran.sentence
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("postgresql:///jobs?schema=mine", "postgresql:///jobs"),
+        ("postgresql://ada@db/jobs", "postgresql://ada@db/jobs"),
+        (
+            "postgresql://db/jobs?level=process&options=-c%20work_mem%3D8MB",
+            "postgresql://db/jobs?options=-c%20work_mem%3D8MB",
+        ),
+    ],
+)
+def test_a_driver_is_given_the_url_without_what_is_for_the_store(address: str, url: str):
+    """What is left out of a URL stays left out, for libpq to take from the environment."""
+    store = store_at(address)
+    assert isinstance(store, PostgresStore)
+    assert store.address.url == url
 
 
 def test_the_doctor_looks_at_the_server(cli: Cli, address: str):

@@ -22,6 +22,7 @@ from converge.trace import Captured
 from converge_agents.errors import ToolUnknown, ToolWrites
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow  # a process for each test, which takes a second to import what it needs
 PATHS = os.pathsep.join(str(ROOT / part) for part in (".", "agents", "stores"))
 
 

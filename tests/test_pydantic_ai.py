@@ -4,21 +4,27 @@ import asyncio
 import json
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelResponse, RetryPromptPart, TextPart, ToolCallPart, UserPromptPart
 from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.usage import RequestUsage
 
 from converge import Budget, Engine, Fact, RootIntent, StopReason
 from converge.agents import Answer, LLMAgent, Price
 from converge.errors import AgentInvalid
 from converge.stores import SQLiteStore
+from converge.telemetry import Telemetry
 from converge.testing import forbid_model_requests
 from converge.trace import Captured
 from converge_agents.answering import CallableModel
-from converge_agents.errors import ClientFailed, ModelInvalid
+from converge_agents.errors import ClientFailed, ModelInvalid, RequestsForbidden
 from converge_agents.pydantic_ai import PydanticAI
 
 
@@ -215,6 +221,25 @@ async def test_a_test_model_may_be_asked_where_requests_are_forbidden():
     with forbid_model_requests():
         outcome = await Engine([assessing(TestModel())]).run("go", Signal("smoke"))
     assert outcome.converged
+
+
+@pytest.mark.asyncio
+async def test_another_model_may_not_be_asked_there():
+    real = OpenAIChatModel("gpt-none", provider=OpenAIProvider(api_key="none", base_url="http://127.0.0.1:9/v1"))
+    with forbid_model_requests():
+        outcome = await Engine([assessing(Agent(real))]).run("go", Signal("smoke"))
+    assert isinstance(outcome.errors["assess"], RequestsForbidden)
+
+
+@pytest.mark.asyncio
+async def test_a_span_of_a_call_names_the_provider_and_what_the_whole_run_came_to():
+    spans, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    engine = Engine([assessing(Played(FIRE).model)], telemetry=Telemetry(provider))
+    await engine.run("go", Signal("smoke"))
+    [call] = [span for span in spans.get_finished_spans() if span.name == "chat played"]
+    told = dict(call.attributes or {})
+    assert (told["gen_ai.provider.name"], told["gen_ai.usage.output_tokens"]) == ("function", 20)
 
 
 # --- any awaitable function ------------------------------------------------------------------------------------------

@@ -160,8 +160,8 @@ LATER = Rung("later", 0)
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
-        (JobInput.of("job", "climb", FACTS[1:]), "PremiseMismatch"),
-        (JobInput.of("job", "climb", [*FACTS, LATER]), "PremiseMismatch"),
+        (JobInput.of("job", "climb", FACTS[1:]), "FactsMismatch"),
+        (JobInput.of("job", "climb", [*FACTS, LATER]), "FactsMismatch"),
         (JobInput.of("job", "descend", FACTS), "IntentMismatch"),
         (JobInput.of("job", None, FACTS), "IntentInvalid"),
         (JobInput.of("job", RootIntent("climb", success=("nothing",)), FACTS), "IntentMismatch"),

@@ -34,6 +34,7 @@ from converge.cli.new import new
 from converge.cli.plan import plan
 from converge.cli.prune import prune
 from converge.cli.run import resume, run
+from converge.cli.schema import schema
 from converge.cli.show import show
 from converge.cli.trace import trace
 from converge.cli.verify import verify
@@ -45,6 +46,7 @@ app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_ena
 _BEGIN, _RUN, _ASK, _LOOK, _KEEP, _CHECK = "Begin", "Run a job", "Ask why", "Look at jobs", "Keep jobs", "Check"
 app.command(rich_help_panel=_BEGIN)(new)
 app.command(rich_help_panel=_BEGIN)(plan)
+app.command(rich_help_panel=_BEGIN)(schema)
 app.command(rich_help_panel=_BEGIN)(doctor)
 app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(run)
 app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(resume)

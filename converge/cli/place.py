@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
 import typer
 
@@ -93,13 +93,13 @@ async def reading(address: str) -> AsyncIterator[Store]:
 
 def _postgres_at(address: str, *, create: bool) -> PostgresStore:
     """Return the store of a URL; `schema` and `level` are for the store, and everything else for the driver."""
-    parts = urlsplit(address)
-    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    place, _, query = address.partition("?")
+    given = dict(parse_qsl(query, keep_blank_values=True))
     schema, level = given.pop("schema", "converge"), given.pop("level", "power")
+    # By hand: urllib leaves out an empty host with its slashes, and writes a space as libpq does not read it.
+    url = f"{place}?{urlencode(given, quote_via=quote)}" if given else place
     try:
-        return PostgresStore(
-            parts._replace(query=urlencode(given)).geturl(), cast("Level", level), schema=schema, create=create
-        )
+        return PostgresStore(url, cast("Level", level), schema=schema, create=create)
     except StoreUnavailable as error:
         raise OptionInvalid("--store", str(error)) from error
 

@@ -102,7 +102,6 @@ _SAID = {
     "output_tokens": "gen_ai.usage.output_tokens",
     "attempts": "converge.requests",
     "request_id": "converge.request_id",
-    "rung": "converge.rung",
 }
 
 

@@ -36,7 +36,7 @@ def converge_activity(
     its heartbeat timeout it beats with {"job", "cycle", "facts", "live", "spend"}. Cancelled, it returns an outcome
     that stopped as `cancelled`. Where its worker shuts down it fails as `HandedOver`, and is retried elsewhere.
     chosen: the kinds whose live facts come back, where the input names none. intent: the one of inputs that have none.
-    Fails without a retry for input that cannot be used, with the type of the error, as in "PremiseMismatch".
+    Fails without a retry for input that cannot be used, with the type of the error, as in "FactsMismatch".
     """
     engine_here, default = _once(engine), RootIntent(intent) if isinstance(intent, str) else intent
     labels = [kind_of(kind).label for kind in chosen]

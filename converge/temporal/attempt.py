@@ -13,13 +13,10 @@ from typing import Any
 
 from temporalio import activity
 
-from converge.archive.premises import check_premises
 from converge.engine import Engine
-from converge.errors import JobUnknown
 from converge.intent import RootIntent
 from converge.job import Job
 from converge.outcome import Outcome
-from converge.ports import StoredJob
 from converge.stop import StopReason
 from converge.temporal.failure import handed_over
 from converge.temporal.reading import facts_of, intent_of
@@ -31,7 +28,7 @@ _PULSE = 10.0  # seconds between beats where no timeout is set
 async def attempt(engine: Engine, given: JobInput, default: RootIntent | None) -> Outcome:
     """Return the outcome of a job that is begun, or gone on with from where its store has it.
 
-    Raises what `engine.run` and `engine.resume` raise, PremiseMismatch, and a failure where the job is handed over.
+    Raises what `engine.run` and `engine.resume` raise, FactsMismatch, and a failure where the job is handed over.
     """
     return await _Attempt(engine, given, default).outcome()
 
@@ -75,32 +72,24 @@ class _Attempt:
 
     async def _work(self) -> Outcome:
         async with self._engine as engine:  # kept open between looking for the job and running it
-            job = self._begun(await _stored(engine, self._given.job_id))
+            job = await self._begun(engine)
             async with job:
                 self._job = job
                 if self._left:
                     job.cancel()
                 return await job.outcome()
 
-    def _begun(self, stored: StoredJob | None) -> Job:
-        engine, given = self._engine, self._given
+    async def _begun(self, engine: Engine) -> Job:
+        given = self._given
         intent, facts = intent_of(given, self._default), facts_of(given.facts, engine.kinds)
-        if stored is None:
-            return engine.start(intent, facts, job_id=given.job_id)
-        check_premises(stored, engine.kinds, intent, facts)
-        return engine.reopen(given.job_id, budget=given.budget)
+        if await engine.knows(given.job_id, intent, facts):
+            return engine.reopen(given.job_id, budget=given.budget)
+        return engine.start(intent, facts, job_id=given.job_id)
 
     def _pulse(self) -> dict[str, Any]:
         here = self._job.progress if self._job is not None else None
         stands = {} if here is None else {**here._asdict(), "spend": here.spend._asdict()}
         return {"job": self._given.job_id, **stands}
-
-
-async def _stored(engine: Engine, job_id: str) -> StoredJob | None:
-    try:
-        return await engine.store.load(job_id)
-    except JobUnknown:
-        return None
 
 
 def _between() -> float:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     import aiosqlite
 
 Level = Literal["process", "power"]
+_MOST_NAMES = 100  # of jobs among which one that was meant is looked for: who asks first is not to pay for them all
 _LEVELS = {"process": "NORMAL", "power": "FULL"}  # what `PRAGMA synchronous` is called for it
 _MOST_ROWS = 500  # in one statement: SQLite takes 32,766 values
 _ADVICE = {  # what the driver says -> what it means and what to do
@@ -289,7 +290,8 @@ class SQLiteStore:
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
-        return JobUnknown(job_id, str(self.path), [summary.job_id for summary in await self.jobs()])
+        newest = await self._fetch(f"SELECT job_id FROM leases ORDER BY rowid DESC LIMIT {_MOST_NAMES}")
+        return JobUnknown(job_id, str(self.path), [name for (name,) in newest])
 
     async def _fetch(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         async with self._errors():
