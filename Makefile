@@ -50,7 +50,8 @@ nightly: $(READY)
 	CONVERGE_NIGHTLY=1 $(BIN)/pytest --quiet --numprocesses auto -o faulthandler_timeout=7200 \
 	  tests/test_frontier.py tests/test_oracles.py tests/test_stream.py tests/test_labelling.py \
 	  tests/test_power_loss.py tests/test_disk_faults.py tests/test_kill.py tests/test_shutdown.py \
-	  tests/test_durable_machine.py tests/test_llm_kill.py tests/test_temporal_fleet.py
+	  tests/test_durable_machine.py tests/test_llm_kill.py \
+	  tests/test_temporal_server.py tests/test_temporal_fleet.py
 
 bench: $(READY) .venv-peers/.ready
 	@$(BIN)/python -m benchmarks

@@ -19,7 +19,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Replayer
 
-from converge import Engine, RootIntent, View, agent
+from converge import Engine, Fact, RootIntent, View, agent
 from converge.errors import ConvergeError, JobExists, LeaseLost, StoreConflict, StoreForeign, StoreUnavailable
 from converge.lease import this_process
 from converge.stores import MemoryStore, SQLiteStore
@@ -117,6 +117,39 @@ async def test_an_engine_is_made_once_by_whoever_needs_it(tmp_path: Path):
     outcomes = [await ActivityEnvironment().run(job, JobInput.of(name, None, FACTS)) for name in ("one", "two")]
     assert len(made) == 1
     assert {len(outcome.facts) for outcome in outcomes} == {2 * (TOP + 1)}
+
+
+class Step1(Fact, name="Step"):
+    number: int
+
+
+class Step2(Fact, name="Step", version=2):
+    place: int
+
+    @classmethod
+    def upgrade(cls, content: Any, version: int) -> Any:
+        return {"place": content["number"]}
+
+
+@pytest.mark.asyncio
+async def test_a_workflow_that_outlives_its_worker_goes_on_with_newer_kinds(tmp_path: Path):
+    """Facts it was started with are brought forward, as those in the store are, and so it finds its job again."""
+
+    @agent(reads=Step1, writes=[])
+    def before(view: View) -> None: ...
+
+    @agent(reads=Step2, writes=[])
+    def after(view: View) -> None: ...
+
+    given = JobInput.of("job", "climb", [Step1(3)], chosen=[Step1])
+    outcomes = [
+        await done(Engine([one], store=SQLiteStore(tmp_path / "jobs.db")), given) for one in (before, after, after)
+    ]
+    assert [outcome.live(kind) for outcome, kind in zip(outcomes, (Step1, Step2, Step2), strict=True)] == [
+        [Step1(3)],
+        [Step2(3)],
+        [Step2(3)],
+    ]
 
 
 # --- refused ----------------------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ async def test_workers_that_are_killed_and_frozen_change_nothing(server: Tempora
         frozen.send_signal(signal.SIGCONT)
         outcomes = await ending
     expected = await alone()
+    assert digests(await strategy.build(database.store()).run(INTENT, facts(0))) == expected[0]
     assert {outcome.stop for outcome in outcomes} == {"fixed_point"}
     assert [digests(outcome) for outcome in outcomes] == [expected[n % VARIANTS] for n in range(JOBS)]
     rows = await rows_of(database.store(schema=schema), [job.job_id for job in several])

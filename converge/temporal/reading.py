@@ -4,11 +4,12 @@ __all__ = ["chosen_kinds", "facts_of", "intent_of", "read"]
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from converge.errors import IntentInvalid, KindUnknown
+from converge.errors import FactInvalid, IntentInvalid, KindUnknown
 from converge.fact import Fact, Invalidation, kind_of
 from converge.intent import RootIntent
 from converge.kind import Kind
@@ -28,14 +29,17 @@ def read(cls: type[V], given: Any) -> V:
 
 
 def facts_of(lines: Iterable[FactLine], kinds: Mapping[str, Kind]) -> list[Fact]:
-    """Return lines as facts of the engine's kinds, by label. Raises KindUnknown, FactInvalid or FactTooLarge."""
+    """Return lines as facts of the engine's kinds, by label. Raises KindUnknown, FactInvalid or FactTooLarge.
+
+    A workflow outlives its workers: facts of a kind's earlier versions are brought forward, as stored ones are.
+    """
     known = {**kinds, "Invalidation": kind_of(Invalidation)}
-    return [_kind(line.label, known).load(line.fact) for line in lines]
+    return [_fact(line, _today(line.label, known)) for line in lines]
 
 
 def chosen_kinds(labels: Iterable[str], kinds: Mapping[str, Kind]) -> list[Kind]:
-    """Return kinds by their labels. Raises KindUnknown."""
-    return [_kind(label, kinds) for label in labels]
+    """Return kinds by their labels, or what has become of them since. Raises KindUnknown."""
+    return [_today(label, kinds) for label in labels]
 
 
 def intent_of(given: JobInput, default: RootIntent | None) -> RootIntent:
@@ -57,7 +61,25 @@ def _named(given: JobInput, default: RootIntent | None) -> RootIntent:
     return default
 
 
-def _kind(label: str, kinds: Mapping[str, Kind]) -> Kind:
-    if label not in kinds:
+def _today(label: str, kinds: Mapping[str, Kind]) -> Kind:
+    """Return the kind of a label, or the latest version of it that can be made of it."""
+    name = label.partition("@")[0]
+    later = [kind for kind in kinds.values() if kind.name == name and kind.upgrade is not None]
+    found = kinds.get(label) or max(later, key=lambda kind: kind.version, default=None)
+    if found is None:
         raise KindUnknown(label, kinds)
-    return kinds[label]
+    return found
+
+
+def _fact(line: FactLine, kind: Kind) -> Fact:
+    content: Any = line.fact
+    if line.version < kind.version and kind.upgrade is not None:
+        try:
+            content = kind.upgrade(deepcopy(content), line.version)  # what it is given is its own
+        except Exception as error:
+            problem = f"{kind.cls.__name__}.upgrade raised {type(error).__name__}: {error}"
+            raise FactInvalid(line.label, [("", problem)]) from error
+    elif line.version != kind.version:
+        raise KindUnknown(line.label, [kind.label])
+    fact: Fact = kind.load(content)
+    return fact
