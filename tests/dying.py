@@ -35,7 +35,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import psycopg_pool  # noqa: F401 -- as above
 
-import converge_stores.sqlite
+import converge_stores.sqlite.store
 from converge import Engine, Fact, Live, Outcome, View, agent
 from converge.capture import SAID, Captures
 from converge.chain import Row
@@ -46,8 +46,8 @@ from converge.snapshot import Cycle, Records
 from converge.trace import Activated
 from converge.writer import Writer
 from converge_stores.postgres import PostgresStore
-from converge_stores.preparing import prepare
 from converge_stores.sqlite import SQLiteStore
+from converge_stores.sqlite.preparing import prepare
 
 
 class Plan(NamedTuple):
@@ -230,7 +230,7 @@ def _trace_preparing() -> None:
         finally:
             connection.set_trace_callback(None)
 
-    instead(converge_stores.sqlite, prepare=traced)
+    instead(converge_stores.sqlite.store, prepare=traced)
 
 
 def _first_words(statement: str) -> str:

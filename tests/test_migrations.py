@@ -26,8 +26,8 @@ from converge.archive.audit import audit
 from converge.chain import JobHeader, header_row
 from converge.errors import StoreTooNew, StoreUnavailable
 from converge.stores import SQLiteStore
-from converge_stores.preparing import prepare
-from converge_stores.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from converge_stores.sqlite.preparing import prepare
+from converge_stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 WRITTEN = r"""
 PRAGMA application_id = 1131376246;
@@ -427,7 +427,7 @@ async def test_a_migration_that_fails_in_the_middle_leaves_the_file_as_it_was(
 ):
     """After any of its statements; the next one that opens the file brings it forward."""
     before = content(old)
-    monkeypatch.setattr("converge_stores.preparing.MIGRATIONS", (*MIGRATIONS[:1], _failing(after)))
+    monkeypatch.setattr("converge_stores.sqlite.preparing.MIGRATIONS", (*MIGRATIONS[:1], _failing(after)))
     with pytest.raises(RuntimeError, match="in the middle"):
         await opened(old)
     assert content(old) == before
@@ -457,7 +457,7 @@ def _failing(after: int) -> Callable[[sqlite3.Connection], None]:
 
 _KILLED = """
 import asyncio, os, signal, sys
-from converge_stores import preparing, schema
+from converge_stores.sqlite import preparing, schema
 whole = schema.MIGRATIONS[1]
 def cut(connection):
     whole(connection)

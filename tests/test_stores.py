@@ -13,7 +13,7 @@ from converge.ports import Holder, StoredJob
 from converge.restore import restore
 from converge.testing import STORE_CHECKS, StoredText, check_store
 from converge_stores import MemoryStore, SQLiteStore
-from converge_stores.schema import APPLICATION_ID, VERSION
+from converge_stores.sqlite.schema import APPLICATION_ID, VERSION
 from tests.jobs import play
 
 

@@ -15,11 +15,11 @@ from converge.cli.console import AsJson, counted, data, one_line, write_json, wr
 from converge.cli.exit_codes import ExitCode
 from converge.cli.place import DEFAULT_STORE, StoreAddress, store_at
 from converge.ports import Store
-from converge_stores.examination import examine
-from converge_stores.ground import Check, Level
+from converge_stores.check import Check
 from converge_stores.postgres import PostgresStore
 from converge_stores.postgres.examination import examine as examine_database
-from converge_stores.sqlite import SQLiteStore
+from converge_stores.sqlite import Level, SQLiteStore
+from converge_stores.sqlite.examination import examine
 
 
 def doctor(

@@ -32,7 +32,7 @@ from converge_stores.postgres import PostgresStore
 from converge_stores.postgres.preparing import driver
 from converge_stores.postgres.statements import columns_of
 from converge_stores.sqlite import SQLiteStore
-from converge_stores.statements import append, values_of
+from converge_stores.sqlite.statements import append, values_of
 
 _CYCLES = 10  # of each job
 _FACTS_EACH = 3  # of each cycle

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from converge.errors import OperatorError
-from converge_stores.ground import Check
+from converge_stores.check import Check
 from converge_stores.postgres.preparing import driver, unavailable, version_of
 from converge_stores.postgres.schema import VERSION
 

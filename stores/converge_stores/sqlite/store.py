@@ -30,8 +30,8 @@ from converge.errors import (
     StoreUnavailable,
 )
 from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
-from converge_stores.preparing import prepare
-from converge_stores.statements import (
+from converge_stores.sqlite.preparing import prepare
+from converge_stores.sqlite.statements import (
     COLUMNS,
     FORGET,
     GIVE,
