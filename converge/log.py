@@ -30,18 +30,14 @@ class KindLog:
         """File a fact that is new to the context."""
         self._bucket(round).unsorted.append(fact)
         if self._keyed:
-            about = self.keys.setdefault(self.kind.key_of(fact), [])
-            about.append(fact)
-            if len(about) > 1 and self.kind.policy == "contest":
-                self.contested.add(self.kind.key_of(fact))
+            self._index(fact)
 
     def extend(self, facts: Sequence[Fact], round: int) -> None:
         """File facts of one round that are new to the context, as `add` would one after another."""
+        self._bucket(round).unsorted += facts
         if self._keyed:
             for fact in facts:
-                self.add(fact, round)
-        else:
-            self._bucket(round).unsorted += facts
+                self._index(fact)
 
     def move(self, fact: Fact, old: int, new: int) -> None:
         """File a fact under a lower round than it was met in."""
@@ -74,6 +70,12 @@ class KindLog:
         if not self.rounds or self.rounds[-1] <= round:  # as mostly
             return None
         return self.rounds[bisect_right(self.rounds, round)]
+
+    def _index(self, fact: Fact) -> None:
+        about = self.keys.setdefault(self.kind.key_of(fact), [])
+        about.append(fact)
+        if len(about) > 1 and self.kind.policy == "contest":
+            self.contested.add(self.kind.key_of(fact))
 
     def _bucket(self, round: int) -> "_Bucket":
         """Return the bucket of a round that a fact is filed in."""
