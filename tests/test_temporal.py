@@ -195,8 +195,8 @@ async def test_late_facts_do_not_make_a_job_another_one(mine: Engine):
 
 @pytest.mark.asyncio
 async def test_an_outcome_that_no_payload_holds_is_refused_with_the_remedy(mine: Engine):
-    """Temporal would retry it for ever."""
-    many = [Rung("x" * 50_000 + str(number), TOP) for number in range(20)]
+    """Temporal would retry it for ever. Its limit is one of bytes, of which a sign may take several."""
+    many = [Rung("\N{HIRAGANA LETTER A}" * 17_000 + str(number), TOP) for number in range(20)]
     refusal = await refused(mine, JobInput.of("job", "climb", many, chosen=[Rung]))
     assert (refusal.type, refusal.non_retryable) == ("OutcomeTooLarge", True)
     assert "choose fewer kinds, and read the rest from the store" in str(refusal)
