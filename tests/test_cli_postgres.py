@@ -86,6 +86,7 @@ def test_an_address_that_is_none_is_an_option_that_does_not_fit(cli: Cli):
             "postgresql://db/jobs?level=process&options=-c%20work_mem%3D8MB",
             "postgresql://db/jobs?options=-c%20work_mem%3D8MB",
         ),
+        ("postgresql://db/jobs?schema=mine&password=a+b", "postgresql://db/jobs?password=a%2Bb"),
     ],
 )
 def test_a_driver_is_given_the_url_without_what_is_for_the_store(address: str, url: str):
