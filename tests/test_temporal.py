@@ -379,9 +379,11 @@ async def test_late_facts_are_given_to_a_job_whoever_runs_it(mine: Engine):
     await ActivityEnvironment().run(give, "job", [FactLine.of(LATER)])
     outcome = await done(mine, JobInput.of("job", "climb", FACTS, chosen=[Rung]))
     assert len(outcome.live(Rung)) == 3 * (TOP + 1)
-    with pytest.raises(ApplicationError) as refusal:
-        await ActivityEnvironment().run(give, "job", [FactLine(kind="Rang", fact={})])
-    assert (refusal.value.type, refusal.value.non_retryable) == ("KindUnknown", True)
+    refusals: list[tuple[Any, str]] = [([FactLine(kind="Rang", fact={})], "KindUnknown"), (None, "FactLineInvalid")]
+    for given, kind in refusals:
+        with pytest.raises(ApplicationError) as refusal:
+            await ActivityEnvironment().run(give, "job", given)
+        assert (refusal.value.type, refusal.value.non_retryable) == (kind, True)
 
 
 # --- workflows that have run are repeated as they were ----------------------------------------------------------------
