@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Link, Span, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, Status, StatusCode, Tracer, set_span_in_context
 
 from converge.command import Activation, Done
 from converge.context import Context as Knowledge
@@ -84,7 +84,8 @@ class JobSpans:
         self._began = clock.now() - clock.elapsed()
         self._stretches: dict[int, Stretch] = {}
         self._open: dict[int, Reading] = {}
-        self._sources: dict[str, list[Link]] = {}  # by fact id, the activations that stated it
+        self._sources: dict[str, list[SpanContext]] = {}  # by fact id, the activations that stated it
+        self._links: dict[int, Link] = {}  # by the number of a span: making one takes as long as finding it
 
     # --- what happens; of an activation this is all that must be cheap -----------------------------------------------
 
@@ -142,8 +143,7 @@ class JobSpans:
         """End an activation's span with what is known of it; said at once where nobody needed it before."""
         emissions = () if done.effect is None else done.effect.emissions
         about = {"converge.facts": len(emissions), **({"converge.attempts": done.attempts} if done.error else {})}
-        sources = {link.context.span_id: link for link in self._read_from(done)}
-        links = [*islice(sources.values(), _MOST_LINKS)]
+        links = self._links_of(done)
         if reading.span is None:
             self._quick -= 1
             span = reading.span = reading.told(about, links)
@@ -154,16 +154,19 @@ class JobSpans:
                 span.add_link(link.context)
         if done.error is not None:
             failed(span, done.error, self.words)
-        if emissions:
-            itself = Link(span.get_span_context())
-            for emission in emissions:
-                self._sources.setdefault(emission.fact_id, []).append(itself)
+        for emission in emissions:
+            self._sources.setdefault(emission.fact_id, []).append(span.get_span_context())
         span.end(ended)
 
-    def _read_from(self, done: Done) -> Iterator[Link]:
-        """Iterate over the activations whose facts one was shown, or cites."""
-        for fact_id in self._shown(done):
-            yield from self._sources.get(fact_id, ())
+    def _links_of(self, done: Done) -> list[Link]:
+        """Return links to the activations whose facts one was shown, or cites."""
+        if not self._sources:
+            return []
+        read = {one.span_id: one for fact_id in self._shown(done) for one in self._sources.get(fact_id, ())}
+        return [
+            self._links.get(number) or self._links.setdefault(number, Link(source))
+            for number, source in islice(read.items(), _MOST_LINKS)
+        ]
 
     def _shown(self, done: Done) -> Iterator[str]:
         assert self.knowledge is not None
