@@ -14,18 +14,22 @@ PIP := -m pip --disable-pip-version-check --no-input
 DEMO := $(BIN)/python -m converge_agents.teams.strategy
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 AIMOCK := 1.43.0
+TEMPORAL := v1.5.1
 
 # A caller's own paths must not decide what is tested.
 unexport PYTHONHOME PYTHONPATH
 
-.PHONY: help demo test test-pythons servers aimock chromium nightly bench bench-quick format lock clean
+.PHONY: help demo test test-pythons servers aimock chromium postgres temporal-server nightly bench bench-quick \
+  docs dist-check format lock clean
 
 help:
 	@echo "make demo    run a real decision job to its fixed point"
 	@echo "make test    run every check: ruff, mypy, import-linter, pytest"
-	@echo "make servers install what some tests ask: llmock, aimock where npm is, chromium where apt is"
+	@echo "make servers install what some tests ask: llmock, aimock, a Temporal server, chromium and PostgreSQL"
 	@echo "make nightly hold the laws of schedules to twenty times as many random jobs"
 	@echo "make bench   measure what the runtime costs, beside plain code and peers (minutes; bench-quick: one)"
+	@echo "make docs    build the documentation as a site that needs no network, in site/"
+	@echo "make dist-check  build what is released, install it in an empty environment, run the demo from it"
 	@echo "make format  let ruff mend what it can"
 	@echo "make lock    renew requirements/*.txt from pyproject.toml (needs uv)"
 	@echo "make clean   remove every virtual environment and cache"
@@ -46,7 +50,8 @@ nightly: $(READY)
 	CONVERGE_NIGHTLY=1 $(BIN)/pytest --quiet --numprocesses auto -o faulthandler_timeout=7200 \
 	  tests/test_frontier.py tests/test_oracles.py tests/test_stream.py tests/test_labelling.py \
 	  tests/test_power_loss.py tests/test_disk_faults.py tests/test_kill.py tests/test_shutdown.py \
-	  tests/test_durable_machine.py tests/test_llm_kill.py
+	  tests/test_durable_machine.py tests/test_llm_kill.py \
+	  tests/test_temporal_server.py tests/test_temporal_fleet.py
 
 bench: $(READY) .venv-peers/.ready
 	@$(BIN)/python -m benchmarks
@@ -54,11 +59,30 @@ bench: $(READY) .venv-peers/.ready
 bench-quick: $(READY) .venv-peers/.ready
 	@$(BIN)/python -m benchmarks --quick
 
+docs: .venv-docs/.ready
+	@NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/.venv-docs/bin:$$PATH" .venv-docs/bin/mkdocs --quiet build --strict
+	@echo "site/index.html is there to be read."
+
+# The wheel is built from the sdist, so that both are whole; then nothing of this tree is used but the lock.
+INSTALLED := $(CURDIR)/.venv-dist/bin
+dist-check: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@$(BIN)/python -m venv --clear --without-pip .venv-dist
+	@$(BIN)/python $(PIP) --python .venv-dist/bin/python install --quiet --require-hashes -r requirements/runtime.txt
+	@$(BIN)/python $(PIP) --python .venv-dist/bin/python install --quiet --no-deps dist/*.whl
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && cd "$$folder" \
+	&& "$(INSTALLED)/converge" --version \
+	&& "$(INSTALLED)/python" -I -m converge_agents.teams.strategy \
+	&& "$(INSTALLED)/converge" audit --store sqlite:///demo.db \
+	&& "$(INSTALLED)/converge" new triage >/dev/null && cd triage && "$(INSTALLED)/converge" plan triage:engine >/dev/null
+	@echo "dist/ holds what can be released:"; ls dist
+
 # Each other Python found here gets the runtime's dependencies alone; a test runs one job under all of them.
 test-pythons: $(OTHER_PYTHONS:%=.venv-%/.ready)
 
 # What some tests ask, or look with. None is needed: a test that finds none is skipped and says so.
-servers: .venv-llmock/.ready aimock chromium
+servers: .venv-llmock/.ready aimock temporal-server chromium postgres
 
 format: $(READY)
 	$(BIN)/ruff check --fix
@@ -68,9 +92,10 @@ lock:
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(LOCK) --group llmock -o requirements/llmock.txt
+	$(LOCK) --group docs -o requirements/docs.txt
 
 clean:
-	rm -rf .venv .venv-3.* .venv-llmock .venv-peers benchmarks/results dist \
+	rm -rf .venv .venv-3.* .venv-llmock .venv-docs .venv-peers .venv-dist benchmarks/results dist site \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # Prints the first candidate that runs, is new enough and can make a venv: a pyenv shim may only say "not found".
@@ -118,6 +143,12 @@ INTO_PEERS = $(BIN)/python $(PIP) --python .venv-peers/bin/python install --quie
 	done
 	@touch $@
 
+.venv-docs/.ready: requirements/docs.txt | $(READY)
+	@echo "Making .venv-docs with the packages of MkDocs."
+	@$(BIN)/python -m venv --clear --without-pip .venv-docs
+	@$(BIN)/python $(PIP) --python .venv-docs/bin/python install --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
+
 .venv-llmock/.ready: requirements/llmock.txt | $(READY)
 	@echo "Making .venv-llmock with the packages of llmock."; \
 	$(BIN)/python -m venv --clear --without-pip .venv-llmock \
@@ -135,6 +166,16 @@ chromium:
 	  >/dev/null 2>&1 </dev/null \
 	|| echo "apt-get could not install chromium: the tests that look at pages in a browser are skipped."
 
+# Debian's server, which tests start on a port of their own; the one that the package would start is not needed.
+postgres:
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "No PostgreSQL here: the tests that keep jobs in it are skipped."; exit 0; fi; \
+	echo "Installing PostgreSQL, for the tests that keep jobs in it."; \
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql; } \
+	  >/dev/null 2>&1 </dev/null \
+	|| echo "apt-get could not install PostgreSQL: the tests that keep jobs in it are skipped."
+
 # Kept beside other caches, under the version it is of, so that a fresh clone finds it; npm is asked only for another.
 aimock:
 	@folder="$${XDG_CACHE_HOME:-$$HOME/.cache}/converge/aimock"; stamp="$$folder/.ready-$(AIMOCK)"; \
@@ -147,3 +188,15 @@ aimock:
 	  --fetch-retry-mintimeout 1000 "@copilotkit/aimock@$(AIMOCK)" >/dev/null \
 	&& touch "$$stamp" \
 	|| echo "npm could not install aimock: the tests that ask it are skipped."
+
+# As aimock. v1.5.1 is the newest that `go install` takes: those after it replace a module of their own.
+temporal-server:
+	@folder="$${XDG_CACHE_HOME:-$$HOME/.cache}/converge/temporal"; stamp="$$folder/.ready-$(TEMPORAL)"; \
+	if [ -e "$$stamp" ]; then exit 0; fi; \
+	if ! command -v go >/dev/null; \
+	then echo "No Go here: the tests that ask a Temporal server are skipped."; exit 0; fi; \
+	echo "Building the Temporal server $(TEMPORAL) in $$folder; once, some minutes."; \
+	mkdir -p "$$folder" && rm -f "$$folder"/.ready-* \
+	&& GOBIN="$$folder" go install "github.com/temporalio/cli/cmd/temporal@$(TEMPORAL)" >/dev/null 2>"$$folder/build.log" \
+	&& touch "$$stamp" \
+	|| echo "Go could not build the Temporal server (see $$folder/build.log): the tests that ask it are skipped."

@@ -35,9 +35,13 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
             canonical, fact_id, body = identified(fact)
             own.add(fact_id)
             emissions.append(Emission(canonical, fact_id, body, None if cited is None else view.cited(cited)))
-    said = tuple([emission for emission in emissions if _is_news(agent, view, emission, own)])
-    rests_on_all = None in [emission.evidence for emission in said]
-    return Effect(agent.source, view.round, said, view.given() if rests_on_all else None)
+    said: list[Emission] = []
+    rests_on_all = False
+    for emission in emissions:
+        if _is_news(agent, view, emission, own):
+            said.append(emission)
+            rests_on_all = rests_on_all or emission.evidence is None
+    return Effect(agent.source, view.round, tuple(said), view.given() if rests_on_all else None)
 
 
 def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:

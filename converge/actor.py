@@ -1,15 +1,17 @@
 """The merge actor: it performs the machine's commands and tells it what happened; it decides nothing.
 
-It never awaits an agent: only its inbox and the writer.
+It never awaits an agent: only its inbox and the writer. It has a task of its own and takes one turn at a time, in that
+task or in that of a worker with nothing else to do.
 """
 
 __all__ = ["MergeActor", "Message"]
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 
 import anyio
 import anyio.lowlevel
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from converge.command import Commit, Done
 from converge.letter import deliver
@@ -20,35 +22,62 @@ from converge.stop import Stop, StopReason
 from converge.writer import Writer
 
 Message = Done | Letter
+_IS_CANCELLED = attrgetter("cancel_called")
 
 
 class MergeActor:
-    """The only one that talks to a job's machine. `letters(after)` returns those with a higher number."""
+    """The only one that talks to a job's machine. `letters(after)` returns those with a higher number.
+
+    `scopes` are those that the job ends with: where one is cancelled, no further agent is called.
+    """
 
     def __init__(
         self,
         machine: Machine,
         writer: Writer,
-        inbox: MemoryObjectReceiveStream[Message],
         clock: Clock,
         tell: Callable[[], None],
         letters: Callable[[int], Awaitable[Sequence[Letter]]],
     ) -> None:
         self.machine, self.writer, self.clock, self.tell = machine, writer, clock, tell
         self.stop: Stop | None = None
-        self._inbox, self._letters = inbox, letters
+        self.scopes: Sequence[anyio.CancelScope] = ()
+        self._letters = letters
+        self._mail: deque[Message] = deque()
+        self._called, self._is_called = anyio.Event(), False
+        self._at_work = False
+        self._is_told = True  # whether the machine knows of anything that it has not been asked about
+        self._pool: Pool | None = None
         self._accounted = clock.elapsed()
+
+    def put(self, message: Message) -> None:
+        """Take what is to be told to the machine."""
+        self._mail.append(message)
+
+    def call(self) -> None:
+        """Have the actor's own task look after its mail."""
+        if not self._is_called:
+            self._is_called = True
+            self._called.set()
 
     async def run(self, pool: Pool) -> None:
         """Go on until the machine says stop, and no letter has come that it would go on for."""
+        self._pool = pool
         while True:
             await anyio.lowlevel.checkpoint_if_cancelled()  # a cancelled job calls no further agent
-            await self._perform(pool)
+            await self._take_turns()
             if self.stop is None:
-                self._take(await self._inbox.receive())
-                self._drain()
+                await self._called.wait()
+                self._called, self._is_called = anyio.Event(), False
             elif not (self.stop.at_rest and await self._has_news()):
                 return
+
+    async def attend(self) -> None:
+        """Take the turns that are due, in the caller's task."""
+        if not self._is_called_off():
+            await self._take_turns()
+            if self.stop is not None:
+                self.call()
 
     def interrupt(self, reason: StopReason, detail: str = "") -> None:
         """Have the machine stop with what has ended so far."""
@@ -61,10 +90,27 @@ class MergeActor:
         if self.stop is None:
             await self._perform(None)
 
+    async def _take_turns(self) -> None:
+        """Perform what the machine says, until nothing has come that it does not know."""
+        if self._at_work or self.stop is not None:  # in another task, which sees what has come since
+            return
+        self._at_work = True
+        try:
+            self._drain()
+            while self._is_told:
+                await self._perform(self._pool)
+                self._drain()
+        finally:
+            self._at_work = False
+
+    def _is_called_off(self) -> bool:
+        return any(map(_IS_CANCELLED, self.scopes))
+
     async def _perform(self, pool: Pool | None) -> None:
         elapsed = self.clock.elapsed()
         self.machine.spent(elapsed - self._accounted)
         self._accounted = elapsed
+        self._is_told = False
         commands = self.machine.next(self.clock.now())
         self.tell()
         for command in commands:
@@ -73,7 +119,7 @@ class MergeActor:
                 self.tell()
             elif isinstance(command, Stop):
                 self.stop = command
-            elif pool is not None:
+            elif pool is not None and not (self.writer.durable and self._is_called_off()):  # during the commit
                 pool.submit(command.activations)
         if self.writer.durable:
             self.writer.remark(tuple(self.machine.remarks()))
@@ -83,18 +129,16 @@ class MergeActor:
         if self.writer.letters > self.machine.job.letter:
             for letter in await self._letters(self.machine.job.letter):
                 self._take(letter)
-            self.stop = None
+            self.stop, self._is_told = None, True
         return self.stop is None
 
     def _take(self, message: Message) -> None:
+        self._is_told = True
         if isinstance(message, Done):
             self.machine.receive(message)
         elif message.number > self.machine.job.letter:
             deliver(message, self.machine, self.clock.now())
 
     def _drain(self) -> None:
-        while True:
-            try:
-                self._take(self._inbox.receive_nowait())
-            except anyio.WouldBlock:
-                return
+        while self._mail and self.stop is None:  # a letter that comes later is for whoever asks whether to go on
+            self._take(self._mail.popleft())

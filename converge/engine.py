@@ -16,7 +16,7 @@ from converge.archive.copying import copy_job
 from converge.archive.deciding import decision_on, post
 from converge.beginning import Beginning, Begun, Limits
 from converge.clock import SystemClock
-from converge.errors import EngineInvalid, ForeignPremise, LoopRunning
+from converge.errors import EngineInvalid, ForeignPremise, JobUnknown, LoopRunning
 from converge.fact import Fact
 from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
@@ -124,9 +124,12 @@ class Engine:
         async with self._running.opening:
             return await explained(self.store, job_id, cycle, self.wiring)
 
-    def with_store(self, store: Store) -> "Engine":
-        """Return an engine with the same agents that keeps its jobs in another store."""
+    def with_store(self, store: Store, *, lease_seconds: float | None = None) -> "Engine":
+        """Return an engine with the same agents that keeps its jobs in another store, under other leases if named."""
         other = copy(self)
+        if lease_seconds is not None:
+            _refuse_lease(lease_seconds)
+            other._lease_seconds = lease_seconds
         other._keep_in(store)
         return other
 
@@ -153,6 +156,25 @@ class Engine:
             raise EngineInvalid("intent", "a RootIntent or its objective as text", intent)
         name = job_id or _made_up()
         return self._job(name, partial(self._beginning.new, name, intent, _listed(facts)), is_new=True)
+
+    async def knows(self, job_id: str, intent: RootIntent | str, facts: Facts = ()) -> bool:
+        """Whether the store has this job, begun with this root intent and these facts, whatever came of it since.
+
+        For callers who may ask twice: a request that is repeated begins no second job. Raises IntentMismatch or
+        FactsMismatch for a job of this id that was begun otherwise.
+        """
+        from converge.archive.begun import check_begun
+
+        intent = RootIntent(intent) if isinstance(intent, str) else intent
+        given = self._known(facts)
+        async with self._running.opening:
+            await self._running.is_kept(job_id)
+            try:
+                stored = await self.store.load(job_id, 1)
+            except JobUnknown:
+                return False
+            check_begun(stored, self.wiring, intent, given)
+            return True
 
     async def resume(
         self,
@@ -354,12 +376,16 @@ def _refuse_unknown(checkpoints: object, lease_seconds: object, redact: object, 
     is_count = isinstance(checkpoints, int) and not isinstance(checkpoints, bool) and checkpoints > 0
     if not is_count and checkpoints not in ("end", "manual"):
         raise EngineInvalid("Engine(checkpoints=...)", 'a number of cycles above 0, "end" or "manual"', checkpoints)
-    if not isinstance(lease_seconds, (int, float)) or not lease_seconds > 0:
-        raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", lease_seconds)
+    _refuse_lease(lease_seconds)
     if redact is not None and not callable(redact):
         raise EngineInvalid("Engine(redact=...)", "a function of a text", redact)
     if telemetry is not None and (isinstance(telemetry, type) or not hasattr(telemetry, "job")):
         raise EngineInvalid("Engine(telemetry=...)", "a Telemetry, as in Telemetry()", telemetry)
+
+
+def _refuse_lease(seconds: object) -> None:
+    if not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise EngineInvalid("Engine(lease_seconds=...)", "a number above 0", seconds)
 
 
 def _refuse_captures(captures: object) -> None:

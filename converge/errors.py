@@ -29,8 +29,10 @@ __all__ = [
     "FactNotLive",
     "FactTooLarge",
     "FactUnknown",
+    "FactsMismatch",
     "ForeignEmission",
     "ForeignPremise",
+    "FrameInvalid",
     "GateInvalid",
     "IntentInvalid",
     "IntentMismatch",
@@ -51,6 +53,7 @@ __all__ = [
     "KindInvalid",
     "KindUnknown",
     "LeaseLost",
+    "LibraryMissing",
     "LoopRunning",
     "NonMonotoneRead",
     "NotSuggested",
@@ -131,6 +134,15 @@ class FactLineInvalid(CallerError, ValueError):
         super().__init__(f"{path}, line {line}: {reason}")
 
 
+class FrameInvalid(CallerError, ValueError):
+    """Raised when facts of a kind and a table do not fit each other; `row` counts from 0."""
+
+    def __init__(self, kind: str, reason: str, row: int | None = None) -> None:
+        self.kind, self.reason, self.row = kind, reason, row
+        where = "" if row is None else f", row {row}"
+        super().__init__(f"a frame of kind {kind}{where}: {reason}")
+
+
 class FactNotLive(CallerError, LookupError):
     """Raised when a proof is asked of a fact that does not hold."""
 
@@ -204,6 +216,18 @@ class IntentMismatch(CallerError):
         super().__init__(
             f"job {job_id!r} was started with the intent {stored!r}, not {given!r}: "
             "resume it without an intent, or run a new job"
+        )
+
+
+class FactsMismatch(CallerError):
+    """Raised where a job is said to have begun with other facts than it did."""
+
+    def __init__(self, job_id: str, fact: object, *, given: bool) -> None:
+        self.job_id = job_id
+        differs = "without" if given else "with"
+        super().__init__(
+            f"job {job_id!r} was begun {differs} {fact!r:.200}: choose another id for other facts, "
+            "or give them to this job with engine.give"
         )
 
 
@@ -353,6 +377,13 @@ class JobNotEntered(CallerError, RuntimeError):
     def __init__(self, job_id: str, *, twice: bool = False) -> None:
         problem = "has been entered before: start another one" if twice else "is not running yet"
         super().__init__(f"job {job_id!r} {problem}; use it as in `async with engine.start(...) as job:`")
+
+
+class LibraryMissing(CallerError, ImportError):
+    """Raised where an optional library is needed that is not installed."""
+
+    def __init__(self, what: str, library: str) -> None:
+        super().__init__(f"{what} needs {library}, which is not installed: pip install {library}", name=library)
 
 
 class EngineElsewhere(CallerError, RuntimeError):

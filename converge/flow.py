@@ -61,6 +61,7 @@ class Flow:
         for place, group in enumerate(self.groups):
             for number in group.members:
                 self.group_of[number] = place
+        self.readers = _index((place, group.reads) for place, group in enumerate(self.groups))
         self._mind = _index((place, group.minds) for place, group in enumerate(self.groups))
         self.successors = tuple(_next(self._mind, group.touches) for group in self.groups)
         waiting = _index((place, group.waits_for) for place, group in enumerate(self.groups))

@@ -1,20 +1,20 @@
 """One job at work: the merge actor, its agents' pool and its writer, under one cancel scope and one clock."""
 
-__all__ = ["Job", "Standing"]
+__all__ = ["Job", "Progress", "Standing"]
 
 import dataclasses
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from math import inf
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
-from converge.actor import MergeActor, Message
+from converge.actor import MergeActor
 from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
 from converge.intent import RootIntent, Spend
 from converge.machine import Machine
@@ -39,6 +39,15 @@ class Standing(NamedTuple):
     intent: RootIntent
     spend: Spend
     cycles: int
+
+
+class Progress(NamedTuple):
+    """How far a running job has come. `live` counts the facts that held when somebody last asked what does."""
+
+    cycle: int
+    facts: int
+    live: int
+    spend: Spend
 
 
 class Job:
@@ -68,6 +77,8 @@ class Job:
         self._told = False
         self._entered = self._is_over = False
         self._writer: Writer | None = None
+        self._machine: Machine | None = None
+        self._watched: Callable[[], object] | None = None  # begins to look for letters
         self._standing: Standing | None = None
 
     def __repr__(self) -> str:
@@ -125,6 +136,7 @@ class Job:
     def look(self) -> None:
         """Have the job look for letters now rather than in a second."""
         self._posted.set()
+        self._begin_to_watch()
 
     async def standing(self) -> Standing:
         """Return where the job stands as soon as it has been read, and before any agent is called.
@@ -138,6 +150,16 @@ class Job:
             await self.outcome()
             raise JobAbandoned(self.job_id)
         return self._standing
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the job has come, at no cost; None before it has been read."""
+        if self._machine is None:
+            return None
+        context, spend = self._machine.context, self._machine.spending
+        return Progress(
+            self._machine.cycles, len(context.facts), len(context.facts) - len(context.labelling.fallen_now), spend
+        )
 
     async def outcome(self) -> Outcome:
         """Return the outcome when the job has ended.
@@ -203,6 +225,7 @@ class Job:
 
     async def _drive(self, machine: Machine, writer: Writer) -> None:
         self._trace, self._first_event, self._writer = machine.trace, machine.first_event, writer
+        self._machine = machine
         self._standing = Standing(machine.context.intent, machine.spending, machine.job.cycles)
         self._begun.set()
         captures = machine.job.captures
@@ -211,7 +234,8 @@ class Job:
             captures.hear = self._overheard
         captures.reserve = Purse(captures.ledger, writer.note).reserve
         async with anyio.create_task_group() as actors:
-            actors.start_soon(writer.run)
+            if writer.durable:  # else it has nothing to wait for
+                actors.start_soon(writer.run)
             try:
                 self._outcome = await self._until_stopped(machine, writer)
                 if writer.waits:  # the caller may still say that it is to be kept
@@ -224,32 +248,40 @@ class Job:
 
     async def _until_stopped(self, machine: Machine, writer: Writer) -> Outcome:
         assert self._scope is not None
-        results, inbox = anyio.create_memory_object_stream[Message](inf)
-        actor = MergeActor(machine, writer, inbox, self._clock, self._tell, self._letters)
-        with results, inbox:
-            try:
-                async with anyio.create_task_group() as tasks:
-                    check, most = machine.invariants.reject, self._max_emissions
-                    pool = self._pooled(tasks, results, self._clock, check, most, machine.recall)
-                    tasks.start_soon(self._watch, machine, results)
-                    with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope:
-                        await actor.run(pool)
-                        pool.close()  # it ended by itself, so nobody is at work
-                        self._is_over = True
-                        self._posted.set()
-                    if actor.stop is None:
-                        tasks.cancel_scope.cancel()
-                if actor.stop is None:
-                    late = deadline.cancelled_caught and not self._cancelled
-                    actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
-                    await actor.finish()
-            except anyio.get_cancelled_exc_class():
-                actor.interrupt(StopReason.CANCELLED)
-                await actor.finish()  # what is merged is committed; then the cancellation goes on
-                raise
+        actor = MergeActor(machine, writer, self._clock, self._tell, self._letters)
+        try:
+            async with anyio.create_task_group() as tasks:
+                check, most = machine.invariants.reject, self._max_emissions
+                pool = self._pooled(tasks, actor, self._clock, check, most, machine.recall)
+                pool.open()
+                self._watched = partial(tasks.start_soon, self._watch, actor)
+                if self._store.durable or self._posted.is_set():
+                    self._begin_to_watch()
+                with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope as scope:
+                    actor.scopes = (scope, deadline, tasks.cancel_scope)
+                    await actor.run(pool)
+                    pool.close()  # it ended by itself, so nobody is at work
+                    self._is_over, self._watched = True, None
+                    self._posted.set()
+                if not self._is_over:  # though a worker may just have come to the end
+                    tasks.cancel_scope.cancel()
+            if actor.stop is None:
+                late = deadline.cancelled_caught and not self._cancelled
+                actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))
+                await actor.finish()
+        except anyio.get_cancelled_exc_class():
+            actor.interrupt(StopReason.CANCELLED)
+            await actor.finish()  # what is merged is committed; then the cancellation goes on
+            raise
         return self._ending(machine, actor)
 
-    async def _watch(self, machine: Machine, results: MemoryObjectSendStream[Message]) -> None:
+    def _begin_to_watch(self) -> None:
+        """Look for letters from now on: in memory, nobody writes one unseen, so that most jobs need not."""
+        if self._watched is not None:
+            watch, self._watched = self._watched, None
+            watch()
+
+    async def _watch(self, actor: MergeActor) -> None:
         """Look for letters from time to time, for as long as the job is at work."""
         while True:
             with anyio.move_on_after(_LOOK_SECONDS if self._store.durable else inf):
@@ -258,8 +290,9 @@ class Job:
                 return
             self._posted = anyio.Event()
             with suppress(ConvergeError):  # the next commit says what is wrong with the store
-                for letter in await self._letters(machine.job.letter):
-                    results.send_nowait(letter)
+                for letter in await self._letters(actor.machine.job.letter):
+                    actor.put(letter)
+                    actor.call()
 
     async def _letters(self, after: int) -> Sequence[Letter]:
         return await self._store.letters(self.job_id, after)

@@ -3,7 +3,7 @@
 A version is written where it is not the first: `{"kind": "Risk", "version": 2, "fact": {...}}`.
 """
 
-__all__ = ["fact_line", "read_facts", "write_facts"]
+__all__ = ["fact_line", "lines_schema", "read_facts", "write_facts"]
 
 import json
 import os
@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from converge.errors import FactFileUnreadable, FactInvalid, FactLineInvalid, FactTooLarge
 from converge.fact import Fact, Invalidation, identified, kind_of
@@ -41,6 +44,28 @@ def fact_line(fact: Fact) -> str:
     kind, content = kind_of(fact), identified(fact)[2].decode()
     version = "" if kind.version == 1 else f', "version": {kind.version}'
     return f'{{"kind": "{kind.name}"{version}, "fact": {content}}}'
+
+
+def lines_schema(kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """Return the JSON Schema of a line that `read_facts` reads, as other programs check it."""
+    known = {**kinds, "Invalidation": kind_of(Invalidation)}
+    adapters: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        (label, "validation", TypeAdapter(kind.cls)) for label, kind in known.items()
+    ]
+    contents, shared = TypeAdapter.json_schemas(adapters)
+    lines = [_line_schema(kind, contents[label, "validation"]) for label, kind in known.items()]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": lines, **shared}
+
+
+def _line_schema(kind: Kind, content: Mapping[str, Any]) -> dict[str, Any]:
+    needed = ["kind", "fact"] if kind.version == 1 else ["kind", "version", "fact"]
+    return {
+        "title": kind.label,
+        "type": "object",
+        "properties": {"kind": {"const": kind.name}, "version": {"const": kind.version}, "fact": content},
+        "required": needed,
+        "additionalProperties": False,
+    }
 
 
 def _fact(path: str, number: int, line: bytes, kinds: Mapping[str, Kind]) -> Fact:

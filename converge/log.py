@@ -28,20 +28,16 @@ class KindLog:
 
     def add(self, fact: Fact, round: int) -> None:
         """File a fact that is new to the context."""
-        self._file(fact, round)
+        self._bucket(round).unsorted.append(fact)
         if self._keyed:
-            about = self.keys.setdefault(self.kind.key_of(fact), [])
-            about.append(fact)
-            if len(about) > 1 and self.kind.policy == "contest":
-                self.contested.add(self.kind.key_of(fact))
+            self._index(fact)
 
     def extend(self, facts: Sequence[Fact], round: int) -> None:
         """File facts of one round that are new to the context, as `add` would one after another."""
+        self._bucket(round).unsorted += facts
         if self._keyed:
             for fact in facts:
-                self.add(fact, round)
-        else:
-            self._bucket(round).unsorted += facts
+                self._index(fact)
 
     def move(self, fact: Fact, old: int, new: int) -> None:
         """File a fact under a lower round than it was met in."""
@@ -49,7 +45,7 @@ class KindLog:
         if not self.buckets[old].facts():
             del self.buckets[old]
             self.rounds.remove(old)
-        self._file(fact, new)
+        self._bucket(new).unsorted.append(fact)
 
     def between(self, after: int, upto: int) -> tuple[Fact, ...]:
         """Return the facts with `after` < round <= `upto`, in id order."""
@@ -75,8 +71,11 @@ class KindLog:
             return None
         return self.rounds[bisect_right(self.rounds, round)]
 
-    def _file(self, fact: Fact, round: int) -> None:
-        self._bucket(round).unsorted.append(fact)
+    def _index(self, fact: Fact) -> None:
+        about = self.keys.setdefault(self.kind.key_of(fact), [])
+        about.append(fact)
+        if len(about) > 1 and self.kind.policy == "contest":
+            self.contested.add(self.kind.key_of(fact))
 
     def _bucket(self, round: int) -> "_Bucket":
         """Return the bucket of a round that a fact is filed in."""

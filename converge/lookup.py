@@ -55,7 +55,9 @@ class Lookup:
         if position is None or self._context.rounds[position] > self.round:
             return False
         reads = self._reader.reads
-        return reads is None or position == 0 or kind_of(self._context.facts[position]).label in reads
+        if reads is None or position == 0:
+            return True
+        return self._context.facts[position].__kind__.label in reads  # type: ignore[attr-defined]  # asked very often
 
     def known(self, fact_id: str) -> Fact | None:
         """Return the fact with this id, or None where it is not in the view."""

@@ -9,8 +9,9 @@
 __all__ = ["Machine"]
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 
 from converge.capture import Question
 from converge.churn import Churn
@@ -60,7 +61,8 @@ class Machine:
         self.budget = job.budget
         self.ledger = job.captures.ledger
         self.ledger.limits, self.ledger.allowances = job.budget, wiring.allowances
-        self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)  # as agents are to see it
+        if self.context.intent.budget != job.budget:  # as agents are to see it
+            self.context.intent = dataclasses.replace(self.context.intent, budget=job.budget)
         self.first_event = len(job.trace)
         self.stop: Stop | None = None
         self.errors: dict[str, BaseException] = {}  # of this run, by agent, as they were raised
@@ -68,7 +70,7 @@ class Machine:
         self._tally = Tally(job.spend)
         self._open: dict[int, Activation] = {}
         self._landed: dict[int, Done] = {}
-        self._rounds = {event.round for event in self.trace if isinstance(event, RoundStarted)}
+        self._rounds = {event.round for event in self.trace.of(RoundStarted)}
         self._refusals: dict[int, Exception] = {}  # what an agent's `accepts` raised
         self._exhausted: tuple[str, ...] = ()
         self._churn = Churn(self.context)
@@ -216,13 +218,14 @@ class Machine:
     def doubts(self) -> tuple[str, ...]:
         """Return what of the schedule makes the outcome depend on timing, in a sentence each."""
         found = []
-        streamed = [e for e in self.trace if isinstance(e, (JobStarted, JobResumed)) and e.schedule == "stream"]
-        doubtful = self._doubtful() if streamed else []
+        resumed = [*self.trace.of(JobResumed)]
+        schedules = {event.schedule for event in self.trace.of(JobStarted)} | {event.schedule for event in resumed}
+        doubtful = self._doubtful() if "stream" in schedules else []
         if doubtful:
             found.append(f"it ran as a stream, and these agents are not known to be monotone: {', '.join(doubtful)}")
         limit = self.stop.detail[0] if self.stop and self.stop.reason is StopReason.BUDGET else ""
         # Rounds of a resumed job may leave some out, and those of a stream are merges.
-        loose = self.schedule.name == "stream" or any(isinstance(event, JobResumed) for event in self.trace)
+        loose = self.schedule.name == "stream" or bool(resumed)
         if limit in ("calls", "tokens", "money"):
             found.append(f"its budget of {limit} ended it: whose calls it was spent on is timing")
         if self.schedule.name != "lockstep" and (limit in ("activations", "facts", "churn") or (limit and loose)):
@@ -246,15 +249,17 @@ class Machine:
             moved = False
             ready = self.schedule.ready(self.progress, self.context.highest)
             for one in ready:
-                agent = self.wiring.agents[one.number]
+                round, number = one
+                agent = self.wiring.agents[number]
                 if (agent.replacing or agent.accepts is not None) and self._passes(one):
                     moved = True
-                elif self._reserve(one.round, self._left_with(one, ready) if agent.settled else 1, len(started)):
+                elif self._reserve(round, self._left_with(one, ready) if agent.settled else 1, len(started)):
                     started.append(self._begin(one))
         if started:
             self._tally.activations += len(started)
-            for round, agents in sorted(_counted(one.view.round for one in started).items()):
-                self.trace.record(RoundStarted, now, round, agents)
+            rounds = [*map(_read, started)]
+            for round in sorted({*rounds}):
+                self.trace.record(RoundStarted, now, round, rounds.count(round))
         return started
 
     def _passes(self, one: Ready) -> bool:
@@ -285,7 +290,7 @@ class Machine:
 
         One that came later would see what the other had concluded.
         """
-        return sum(other >= one and self.wiring.are_mutual(one.number, other.number) for other in ready)
+        return sum(other >= one and self.wiring.are_mutual(one[1], other[1]) for other in ready)
 
     def _reserve(self, round: int, activations: int, reserved: int) -> bool:
         """Whether there is room for an activation, and for its round if it is the first to read it.
@@ -359,7 +364,7 @@ class Machine:
             del self._landed[number]
             self._remarked.discard(number)
             self.progress.release(number)
-        wrote = {round: self.schedule.writes(round, self.context.highest) for round in map(_round, landed)}
+        wrote = {round: self.schedule.writes(round, self.context.highest) for round in {*map(_round, landed)}}
         if self.job.captures.untold or self.ledger.unpriced:
             self._tell_captures(landed)
         merged: list[Done] = []
@@ -380,7 +385,7 @@ class Machine:
         landed: Iterable[Done] = self._landed.values()
         if self._open and self.stop is None:
             landed = (done for done in landed if not self._has_mutual_open(done))
-        return sorted(landed, key=lambda done: (_round(done), done.activation.number))
+        return sorted(landed, key=_written_order)
 
     def _has_mutual_open(self, done: Done) -> bool:
         """Whether a settled agent that it reaches and is reached by is still reading: they are merged together."""
@@ -463,10 +468,10 @@ class Machine:
         return Failure(agent=agent.name, view=view.digest(), error=error)
 
     def _record_merged(self, rounds: list[int], before: tuple[int, int], now: float) -> None:
-        facts = _counted(self.context.rounds[before[0] :])
-        supports = _counted(self.context.supports.rounds(before[1], len(self.context.supports)))
+        facts = self.context.rounds[before[0] :]
+        supports = self.context.supports.rounds(before[1], len(self.context.supports))
         for round in rounds:
-            self.trace.record(RoundMerged, now, round, facts.get(round, 0), supports.get(round, 0))
+            self.trace.record(RoundMerged, now, round, facts.count(round), supports.count(round))
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -525,17 +530,9 @@ class Machine:
         return checked
 
 
-def _round(done: Done) -> int:
-    """Return the round that an activation read."""
-    return done.activation.view.round
-
-
-def _counted(rounds: Iterable[int]) -> dict[int, int]:
-    """Return how often each round occurs."""
-    found: dict[int, int] = {}
-    for round in rounds:
-        found[round] = found.get(round, 0) + 1
-    return found
+_read: Callable[[Activation], int] = attrgetter("view.round")
+_round: Callable[[Done], int] = attrgetter("activation.view.round")  # the one that was read
+_written_order = attrgetter("activation.view.round", "activation.number")
 
 
 def _is_unpaid(done: Done) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from converge.context import Context
-from converge.effect import Effect, Source
+from converge.effect import Effect, Given, Source
 from converge.errors import FactInvalid
 from converge.fact import Fact, Invalidation, identified, kind_of
 from converge.support import OUTSIDE, Evidence
@@ -37,6 +37,9 @@ class Growth(NamedTuple):
         )
 
 
+_SEVERAL = 8  # emissions from which on it is cheaper to add them together than one by one
+
+
 class _Additions:
     """What one merge adds to a context, counted by where its logs ended before."""
 
@@ -46,37 +49,52 @@ class _Additions:
         self.bodies: list[bytes] = []
         self.lowered: set[tuple[str, int]] = set()
 
+    def effect(self, effect: Effect, round: int) -> None:
+        source, emissions, context = effect.source, effect.emissions, self.context
+        node = None if effect.given is None else context.node(effect.given)
+        if len(emissions) >= _SEVERAL and self._together(effect, node, round):
+            return
+        for fact, _, body, _ in emissions:
+            if context.add(fact, round):
+                self.bodies.append(body)
+        for _, fact_id, _, cited in emissions:
+            self.support(context.position[fact_id], source, round, _evidence(context.position, cited, node))
+
     def fact(self, fact: Fact, body: bytes, round: int) -> None:
         if self.context.add(fact, round):
             self.bodies.append(body)
 
-    def support(self, fact_id: str, source: Source, round: int, evidence: Evidence) -> None:
-        place = self.context.position[fact_id]
+    def support(self, place: int, source: Source, round: int, evidence: Evidence) -> None:
         if round < self.context.rounds[place]:  # it is known earlier than it was thought to be
             self.lowered.add((kind_of(self.context.facts[place]).label, round))
         self.context.support(place, source, round, evidence)
 
     def growth(self) -> Growth:
         facts, rounds = self.context.facts[self.facts :], self.context.rounds[self.facts :]
-        grown = {(kind_of(fact).label, round) for fact, round in zip(facts, rounds, strict=True)}
+        grown = {(kind_of(cls).label, round) for cls, round in {*zip(map(type, facts), rounds, strict=True)}}
         supports = len(self.context.supports) - self.supports
         return Growth(len(facts), supports, frozenset(grown | self.lowered), tuple(self.bodies))
+
+    def _together(self, effect: Effect, node: Given | None, round: int) -> bool:
+        """Add all that an effect says at once, if every fact of it is new; else nothing."""
+        context, emissions = self.context, effect.emissions
+        rounds, first = [round] * len(emissions), len(context.facts)
+        if not context.extend([emission.fact for emission in emissions], rounds):
+            return False
+        self.bodies += [emission.body for emission in emissions]
+        evidence = [_evidence(context.position, emission.evidence, node) for emission in emissions]
+        sources = [context.supports.number(effect.source)] * len(emissions)
+        context.derive(range(first, first + len(emissions)), sources, rounds, evidence)
+        return True
 
 
 def merge(context: Context, effects: Iterable[tuple[Effect, int]]) -> Growth:
     """Merge effects, each into a round, and return what grew."""
     additions = _Additions(context)
     for effect, round in effects:
-        source, emissions = effect.source, effect.emissions
-        for fact, _, body, _ in emissions:
-            additions.fact(fact, body, round)
-        node = None if effect.given is None else context.node(effect.given)
-        for _, fact_id, _, cited in emissions:
-            evidence = _positions(context.position, cited) if cited is not None else node
-            assert evidence is not None
-            additions.support(fact_id, source, round, evidence)
+        additions.effect(effect, round)
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
-        context.complete(source, effect.round, round)
+        context.complete(effect.source, effect.round, round)
     return additions.growth()
 
 
@@ -96,7 +114,7 @@ def premises(context: Context, facts: Iterable[Fact], round: int, *, ahead: bool
     for fact_id in sorted(canonical):
         fact, body = canonical[fact_id]
         additions.fact(fact, body, round)
-        additions.support(fact_id, OUTSIDE, round, ())
+        additions.support(context.position[fact_id], OUTSIDE, round, ())
     return additions.growth()
 
 
@@ -105,7 +123,11 @@ def fresh(context: Context, effects: Iterable[Effect]) -> set[str]:
     return {emission.fact_id for effect in effects for emission in effect.emissions} - context.position.keys()
 
 
-def _positions(position: Mapping[str, int], ids: Sequence[str]) -> tuple[int, ...]:
-    if len(ids) == 1:
-        return (position[ids[0]],)
-    return tuple(sorted({position[fact_id] for fact_id in ids}))
+def _evidence(position: Mapping[str, int], cited: Sequence[str] | None, node: Given | None) -> Evidence:
+    """Return what is cited by position, or the node of what was given where nothing is."""
+    if cited is None:
+        assert node is not None
+        return node
+    if len(cited) == 1:
+        return (position[cited[0]],)
+    return tuple(sorted({*map(position.__getitem__, cited)}))

@@ -23,7 +23,7 @@ class Opening:
         self._store, self._is_open, self._users = store, False, 0
         self._guard = threading.Lock()  # several threads may come at once
         self._home: asyncio.AbstractEventLoop | None = None  # the loop that is inside
-        self._door = anyio.Lock()
+        self._door = anyio.Lock(fast_acquire=True)
 
     async def __aenter__(self) -> Self:
         self._enter()
@@ -53,7 +53,7 @@ class Opening:
             if self._users and self._home is not here:
                 raise EngineElsewhere
             if not self._users:  # a lock that waiters of two loops share would wake only one of them
-                self._home, self._door = here, anyio.Lock()
+                self._home, self._door = here, anyio.Lock(fast_acquire=True)
             self._users += 1
 
     def _leave(self) -> None:

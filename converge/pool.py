@@ -2,21 +2,22 @@
 
 Each agent is one logical actor, its mailbox the unread growth, its behaviour its function. A worker that takes a
 ready activation wakes one more worker while work remains, then runs it in place: a round costs no task, scope or
-stream per activation, and an agent that waits holds only its worker.
+stream per activation, and an agent that waits holds only its worker. Who ends the last activation there is runs the
+merge actor's turn as well: handing it over would take longer than most turns do.
 """
 
-__all__ = ["Pool"]
+__all__ = ["Inbox", "Pool"]
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
 
 from converge.activation import seal
 from converge.agent import Agent, Retry
@@ -36,24 +37,42 @@ Check = Callable[[View, Effect], None]
 Recall = Callable[[Activation], Effect | None]
 
 
+class Inbox(Protocol):
+    """Where the ends of activations go, one Done each; nobody waits until it is looked after."""
+
+    def put(self, done: Done) -> None:
+        """Take a Done."""
+
+    def call(self) -> None:
+        """Have somebody look after what is in it, soon."""
+
+    async def attend(self) -> None:
+        """Look after what is in it, here and now."""
+
+
 class Pool:
-    """Runs activations in the tasks of one task group and sends one Done for each on one channel."""
+    """Runs activations in the tasks of one task group, and puts one Done for each into an inbox."""
 
     def __init__(
         self,
         tasks: TaskGroup,
-        results: MemoryObjectSendStream[Done],
+        inbox: Inbox,
         clock: Clock,
         check: Check,
         max_emissions: int,
         recall: Recall = lambda activation: None,
     ) -> None:
-        self._tasks, self._results, self._clock = tasks, results, clock
+        self._tasks, self._inbox, self._clock = tasks, inbox, clock
         self._check, self._max_emissions, self._recall = check, max_emissions, recall
         self._ready: deque[Activation] = deque()
+        self._under_way = 0
         self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
         self._closed = False
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
+
+    def open(self) -> None:
+        """Have a first worker there by the time that there is work."""
+        self._wake_one()
 
     def submit(self, activations: Iterable[Activation]) -> None:
         """Make activations ready; returns at once."""
@@ -77,6 +96,8 @@ class Pool:
             self._tasks.start_soon(self._work)
 
     async def _work(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         while not self._closed:
             self._waking = False
             turn = now = self._clock.elapsed()
@@ -85,11 +106,17 @@ class Pool:
                 if self._ready and not self._waking:
                     self._wake_one()
                 ended = await self._perform(activation, now)
-                if ended is None:  # whoever ran here next would be taken for cancelled
+                if ended is None or task.cancelling():  # whoever ran here next would be taken for cancelled
+                    self._inbox.call()
                     if self._ready:
                         self._wake_one()
                     return
                 now = ended
+                if self._ready or self._under_way:
+                    self._inbox.call()
+                else:
+                    await self._attend()
+                    now = self._clock.elapsed()
                 if now - turn > _TURN_SECONDS:
                     await anyio.lowlevel.checkpoint()
                     turn = now = self._clock.elapsed()
@@ -97,11 +124,20 @@ class Pool:
                 self._parked += 1
                 await self._calls.acquire()
 
+    async def _attend(self) -> None:
+        """Have what has ended merged, where nobody else is at work."""
+        self._waking = True  # this worker comes back for whatever that makes ready
+        try:
+            await self._inbox.attend()
+        finally:
+            self._waking = False
+
     async def _perform(self, activation: Activation, started: float) -> float | None:
         """Run one activation, and return when it ended; None where it cancelled the worker's task, which is to end.
 
-        Whatever happens, its Done is sent, unless the job itself is being cancelled.
+        Whatever happens, its Done is put into the inbox, unless the job itself is being cancelled.
         """
+        self._under_way += 1
         effect: Effect | None = None
         error: BaseException | None = None
         attempts, is_spoiled = [1], False
@@ -121,8 +157,9 @@ class Pool:
                 raise
             effect, error, is_spoiled = None, raised, True  # the agent cancelled itself: that is its own failure
         ended = self._clock.elapsed()
+        self._under_way -= 1
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
-        self._results.send_nowait(Done(activation, effect, error, ended - started, attempts[0]))
+        self._inbox.put(Done(activation, effect, error, ended - started, attempts[0]))
         return None if is_spoiled else ended
 
     async def _attempts(self, agent: Agent, view: View, attempts: list[int]) -> Effect:

@@ -144,6 +144,9 @@ class Store(Protocol):
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
 
+    async def mentioned(self) -> Sequence[str]:
+        """Return the ids of all jobs that anything tells of, in order: one whose rows were taken away included."""
+
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it. Raises JobLeased while somebody runs it."""
 

@@ -74,10 +74,17 @@ class Progress:
 
     def wake(self, grown: Iterable[tuple[str, int]], besides: int | None = None) -> None:
         """Wake the readers of kinds that gained facts in a round, `besides` left out."""
+        flow = self.wiring.flow
         for label, round in grown:
-            for number in self.wiring.readers.get(label, ()):
-                if number != besides:
-                    self.wake_one(number, round)
+            for place in flow.readers.get(label, ()):
+                members = flow.groups[place].members
+                if besides is None and place not in self._waiting:  # as mostly: all of them at once
+                    self._due.update(dict.fromkeys(members, round))
+                    self._waiting[place] = {round: set(members)}
+                    continue
+                for number in members:
+                    if number != besides:
+                        self.wake_one(number, round)
 
     def wake_stirred(self) -> None:
         """Wake the readers of liveness whose labels may have changed since this was last called."""
@@ -202,7 +209,8 @@ class Progress:
     def take(self, number: int, round: int) -> None:
         """Note that an agent is reading a round: nothing is unread to it until it is told otherwise."""
         self._forget(number)
-        self._tried_again.discard(number)
+        if self._tried_again:
+            self._tried_again.discard(number)
         self._open[number] = round
         reading = self._reading.setdefault(self.wiring.flow.group_of[number], {})
         reading[round] = reading.get(round, 0) + 1

@@ -10,8 +10,9 @@ A settled agent reads the highest round of its upstream, once that is quiet.
 
 __all__ = ["SCHEDULES", "Ready", "Schedule", "schedule_named"]
 
+from itertools import repeat
 from math import inf
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 from converge.errors import EngineInvalid
 from converge.progress import Progress
@@ -20,11 +21,7 @@ ScheduleName = Literal["frontier", "lockstep", "stream"]
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 
 
-class Ready(NamedTuple):
-    """An agent that may read a round now."""
-
-    round: int
-    number: int
+Ready = tuple[int, int]  # a round, and the agent, by number, that may read it now
 
 
 class Schedule(Protocol):
@@ -61,8 +58,8 @@ class Lockstep(_ByRound):
     def ready(self, progress: Progress, newest: int) -> list[Ready]:
         """Return all who have the lowest unread round unread, once nobody is reading."""
         found = [] if progress.reading else _candidates(progress)
-        lowest = min(found, default=Ready(0, 0)).round
-        found = sorted(one for one in found if one.round == lowest)
+        lowest, _ = min(found, default=(0, 0))
+        found = sorted(one for one in found if one[0] == lowest)
         return _unreached(progress, found, lowest) or found
 
     def waits(self, progress: Progress) -> bool:
@@ -85,13 +82,13 @@ class Frontier(_ByRound):
         for place, group, round, numbers in progress.due():
             if group.settled:
                 if progress.is_quiet_above(place):
-                    found += [Ready(progress.highest_upstream(place), number) for number in numbers]
+                    found += zip(repeat(progress.highest_upstream(place)), numbers, strict=False)
                 continue
             if round > lowest:
                 arrivals = progress.wiring.flow.arrivals(stamps) if arrivals is None else arrivals
                 if arrivals.get(place, inf) <= round:
                     continue
-            found += [Ready(round, number) for number in numbers]
+            found += zip(repeat(round), numbers, strict=False)
         return sorted(found) or self._on_a_circle.ready(progress, newest)
 
     def waits(self, progress: Progress) -> bool:
@@ -109,7 +106,7 @@ class Stream:
         """Return all who have anything unread, to read all there is; settled ones once their upstream is quiet."""
         due = ((place, group, numbers) for place, group, _, numbers in progress.due())
         free = (numbers for place, group, numbers in due if not group.settled or progress.is_quiet_above(place))
-        return sorted(Ready(newest, number) for numbers in free for number in numbers)
+        return sorted((newest, number) for numbers in free for number in numbers)
 
     def waits(self, progress: Progress) -> bool:
         """Nothing waits."""
@@ -134,17 +131,17 @@ def _unreached(progress: Progress, found: list[Ready], round: int) -> list[Ready
     if min(stamps.values(), default=round) >= round:
         return found
     arrivals = flow.arrivals(stamps)
-    free = [one for one in found if arrivals.get(flow.group_of[one.number], inf) > round]
+    free = [one for one in found if arrivals.get(flow.group_of[one[1]], inf) > round]
     # On a circle a settled agent waits for whom it can reach: these go first, and nobody else.
     awaited = frozenset().union(*(flow.upstream[place] for place in stamps if flow.groups[place].settled))
-    return free or [one for one in found if flow.group_of[one.number] in awaited]
+    return free or [one for one in found if flow.group_of[one[1]] in awaited]
 
 
 def _candidates(progress: Progress) -> list[Ready]:
     found: list[Ready] = []
     for place, group, round, numbers in progress.due():
         if not group.settled:
-            found += [Ready(round, number) for number in numbers]
+            found += zip(repeat(round), numbers, strict=False)
         elif progress.is_quiet_above(place):
-            found += [Ready(progress.highest_upstream(place), number) for number in numbers]
+            found += zip(repeat(progress.highest_upstream(place)), numbers, strict=False)
     return found

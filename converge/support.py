@@ -129,17 +129,19 @@ class Supports(Sequence[Support]):
         Return which supports cease to count or count again, each as (the round from which on, its index): those of the
         activation before where the agent replaces, and those of every version where another one takes over.
         """
-        number = self.number(source)
+        number = self._numbers.get(source)
+        if number is None:
+            number = self.number(source)
         changed: list[tuple[int, int]] = []
         order, reads = self._completed.get(number) or self._completed.setdefault(number, (array("i"), array("i")))
-        place = bisect_right(order, wrote)
-        if not place or order[place - 1] != wrote:
+        place = bisect_left(order, wrote)
+        if place == len(order) or order[place] != wrote:
             order.insert(place, wrote)
             reads.insert(place, read)
-            if source.replaces:
-                written = self._written.get(number, {})
-                for before, after in pairwise(order[max(0, place - 1) : place + 2]):
-                    changed += [(after, index) for index in written.get(before, ())]
+        if source.replaces:  # also where it is met again: another part of the same effect may have come
+            written = self._written.get(number, {})
+            for before, after in pairwise(order[max(0, place - 1) : place + 2]):
+                changed += [(after, index) for index in written.get(before, ())]
         if len(self._versions[source.agent]) > 1 and self._reign(source.agent, number, wrote):
             mine = (i for i, number in enumerate(self._sources) if self.sources[number].agent == source.agent)
             changed += [(wrote, index) for index in mine]

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, get_args, overload
+from typing import Any, NamedTuple, TypeVar, get_args, overload
 
 
 class JobStarted(NamedTuple):
@@ -156,6 +156,7 @@ Event = (
 _TYPES: dict[str, Any] = {cls.__name__: cls for cls in get_args(Event)}
 
 
+E = TypeVar("E", bound=Event)
 _SAID = frozenset({"objective", "text"})  # fields in anybody's words; names, ids and digests are looked up again
 
 
@@ -179,6 +180,12 @@ class Trace(Sequence[Event]):
     def redacted(self, text: str) -> str:
         """Return a text as it is kept."""
         return text if self.redact is None else self.redact(text)
+
+    def of(self, *types: type[E]) -> Iterator[E]:
+        """Iterate over the events of some types; no other is made for it."""
+        names = {event.__name__ for event in types}
+        places = (place for place, event in enumerate(self._events) if event[0] in names)
+        return map(self._event, places)  # type: ignore[arg-type]
 
     def restore(self, event: Event) -> None:
         """Append an event that a snapshot holds."""

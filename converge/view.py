@@ -7,7 +7,7 @@ from a view must not depend on arrival. What the calls returned is remembered as
 
 __all__ = ["UNRESTRICTED", "Conflict", "View"]
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +15,7 @@ from converge.capture import SAID, Bill, Captures, Note, Question, digest_of_arg
 from converge.context import Context, digest_of
 from converge.effect import Given, Range, Source
 from converge.errors import BudgetSpent, CaptureInvalid, KeyContested
-from converge.fact import Fact, id_of, kind_of
+from converge.fact import Fact, id_of, kind_of, stored_id
 from converge.intent import RootIntent
 from converge.join import least_upper_bound
 from converge.liveness import DEAD, DISPUTED, LIVE
@@ -254,6 +254,10 @@ class View(Lookup):
         given = self._context, self.round, self._reader, self._after, self._again, self._captures
         return type(self)(*given, mends=self._mends)
 
+    def shown_to(self, reader: Reader, captures: Captures | None = None) -> "View":
+        """Return this view as it would be shown to another reader, to whom everything in it is new."""
+        return View(self._context, self.round, reader, captures=captures)
+
     def close(self) -> None:
         """End the activation: from now on the view can be read and captures nothing."""
         self._captures = None
@@ -266,9 +270,12 @@ class View(Lookup):
         shown = digest_of([f"{self.round} after {self._after}", f"{self._mends}", before, self.digest(), *again])
         return Question(source.agent, source.version, SAID, shown)
 
-    def cited(self, evidence: Iterable[Fact]) -> tuple[str, ...]:
+    def cited(self, evidence: Collection[Fact]) -> tuple[str, ...]:
         """Return the ids that some facts stand for: citing a join of several facts cites these."""
-        ids = tuple(map(id_of, evidence))
+        try:
+            ids = tuple(map(stored_id, evidence))
+        except AttributeError:  # one was just made
+            ids = tuple(map(id_of, evidence))
         if not self._lubs:
             return ids
         return tuple(one for fact_id in ids for one in self._lubs.get(fact_id, (fact_id,)))

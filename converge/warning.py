@@ -24,7 +24,7 @@ class Warnings:
 
     def __init__(self, context: Context, trace: Trace) -> None:
         self._context, self._trace = context, trace
-        events = [event for event in trace if isinstance(event, Warned)]
+        events = [*trace.of(Warned)]
         self._said = {(event.agent, start) for event in events for start in _STARTS if event.text.startswith(start)}
         self._said |= {(event.agent, event.text) for event in events if not event.agent}
 

@@ -1,12 +1,12 @@
 """The store-writer actor: everything that a job must make durable passes through its one inbox.
 
 Captures go out at once, cycles when the policy says so; what piles up while a commit is under way shares the next one.
+It has a task of its own; who commits a cycle while it is at rest takes its turn, rather than hand over and wait.
 """
 
 __all__ = ["Checkpoints", "Writer"]
 
 from collections.abc import Sequence
-from math import inf
 from typing import Literal, NamedTuple
 
 import anyio
@@ -55,7 +55,9 @@ class Writer:
         if header is None:
             self.begun.set()
         # Unbounded, yet never more than one commit and the captures of open activations wait here.
-        self._requests, self._inbox = anyio.create_memory_object_stream[_Request](inf)
+        self._requests: list[_Request] = []
+        self._called = anyio.Event()
+        self._at_work = self._is_closed = False
 
     @property
     def durable(self) -> bool:
@@ -72,17 +74,18 @@ class Writer:
         self._waiting.append(cycle)
         self._last = cycle
         if self._is_due(cycle):
-            await self.checkpoint()
+            await self.checkpoint(here=True)
         elif self._failure is not None:
             raise self._failure
 
-    async def checkpoint(self) -> None:
+    async def checkpoint(self, *, here: bool = False) -> None:
         """Return when all that was committed is kept. Raises what the store raised, now and from then on.
 
-        A cancellation waits until it is known whether the store has it.
+        A cancellation waits until it is known whether the store has it. here: in the caller's task, which nobody but
+        the job cancels, if the writer is at rest.
         """
         if self._store.durable:
-            await self._ask((), cycles=True)
+            await self._ask((), cycles=True, here=here)
         elif self._failure is None:
             await self._keep((), cycles=True)  # nothing to wait for, so no hop to the actor
         if self._failure is not None:
@@ -107,23 +110,22 @@ class Writer:
     def remark(self, captures: Sequence[Captured]) -> None:
         """Keep captures that nobody waits for."""
         if captures and self._store.durable and self._failure is None:
-            self._requests.send_nowait(_Request(captures, False, anyio.Event()))
+            self._put(_Request(captures, False, anyio.Event()))
 
     async def run(self) -> None:
         """Write until closed. What was begun is finished even when the job is cancelled."""
-        with self._inbox, anyio.CancelScope(shield=True):
-            async for first in self._inbox:
-                batch = [first]
-                while True:
-                    try:
-                        batch.append(self._inbox.receive_nowait())
-                    except (anyio.WouldBlock, anyio.EndOfStream):
-                        break
-                await self._write(batch)
+        with anyio.CancelScope(shield=True):
+            while self._requests or self._at_work or not self._is_closed:
+                if self._requests and not self._at_work:
+                    await self._take_turn()
+                else:
+                    await self._called.wait()
+                    self._called = anyio.Event()
 
     async def close(self) -> None:
         """Let `run` end once it has written what it was given; captures are kept, whatever becomes of their cycle."""
-        self._requests.close()
+        self._is_closed = True
+        self._called.set()
         self.begun.set()
         if not self._store.durable and self._failure is None:
             await self._keep((), cycles=False)
@@ -136,12 +138,31 @@ class Writer:
             return cycle.stop is not None or len(self._waiting) >= self._policy
         return self._policy == "end" and cycle.stop is not None
 
-    async def _ask(self, captures: Sequence[Captured], *, cycles: bool) -> None:
+    async def _ask(self, captures: Sequence[Captured], *, cycles: bool, here: bool = False) -> None:
         if self._failure is None:
             request = _Request(captures, cycles, anyio.Event())
-            self._requests.send_nowait(request)
             with anyio.CancelScope(shield=True):
-                await request.kept.wait()
+                if here and not self._at_work:
+                    self._requests.append(request)
+                    await self._take_turn()
+                else:
+                    self._put(request)
+                    await request.kept.wait()
+
+    def _put(self, request: _Request) -> None:
+        self._requests.append(request)
+        self._called.set()
+
+    async def _take_turn(self) -> None:
+        """Write all that has been asked; what is asked meanwhile is for the actor's own task."""
+        batch, self._requests = self._requests, []
+        self._at_work = True
+        try:
+            await self._write(batch)
+        finally:
+            self._at_work = False
+            if self._requests or self._is_closed:
+                self._called.set()
 
     async def _write(self, batch: list[_Request]) -> None:
         try:

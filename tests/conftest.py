@@ -1,10 +1,11 @@
-"""Hypothesis without a deadline, since a test must not depend on how busy the machine is; and a server that fails."""
+"""Hypothesis without a deadline, since no test depends on how busy the machine is; a server that fails; a database."""
 
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
+from tests.postgres import Postgres, postgres
 from tests.servers import Llmock, llmock
 
 settings.register_profile("converge", deadline=None)
@@ -23,3 +24,10 @@ def server(failing: Llmock) -> Llmock:
     """That server, with nothing told to it yet."""
     failing.reset()
     return failing
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Postgres]:
+    """A database server; each test takes a schema of its own there."""
+    with postgres() as server:
+        yield server

@@ -33,8 +33,9 @@ import anyio
 import anyio._backends._asyncio
 import anyio.lowlevel
 import anyio.to_thread
+import psycopg_pool  # noqa: F401 -- as above
 
-import converge_stores.sqlite
+import converge_stores.sqlite.store
 from converge import Engine, Fact, Live, Outcome, View, agent
 from converge.capture import SAID, Captures
 from converge.chain import Row
@@ -44,8 +45,9 @@ from converge.machine import Machine
 from converge.snapshot import Cycle, Records
 from converge.trace import Activated
 from converge.writer import Writer
-from converge_stores.preparing import prepare
+from converge_stores.postgres import PostgresStore
 from converge_stores.sqlite import SQLiteStore
+from converge_stores.sqlite.preparing import prepare
 
 
 class Plan(NamedTuple):
@@ -59,6 +61,8 @@ class Plan(NamedTuple):
     only: str = ""
     every: int = 1
     again: int = 0
+    address: str = ""  # of a database; a file in the folder if there is none
+    schema: str = ""  # how those of the database begin, one for each trial
     broken: str = ""  # what is to lose what it was given to keep: "captures" or "effects"
 
 
@@ -140,33 +144,35 @@ def instead(owner: Any, **attributes: Any) -> None:
         setattr(owner, name, value)
 
 
-def surround(broken: str) -> None:
+def surround(store: type, broken: str) -> None:
     """Put a boundary around everything that a kill could come between."""
     if broken == "captures":
         instead(Writer, record=_kept_by_nobody)
     elif broken == "effects":
         instead(Writer, remark=lambda writer, captures: None)
-    _note_what_is_kept()
+    _note_what_is_kept(store)
     around(Captures, "record", lambda _, question, *rest: f"record {question.name}")
     around(Writer, "remark", lambda _, captures: "remark" if captures else "")
     around(Machine, "_merge", "merge")
     for name in ("open", "close", "take", "release", "create", "append", "load", "letters"):
-        around(SQLiteStore, name, name)
-    around(SQLiteStore, "renew", lambda *_: "" if life.renewed.is_set() else "renewal")
-    _note_renewals()
-    _trace_statements()
+        around(store, name, name)
+    around(store, "renew", lambda *_: "" if life.renewed.is_set() else "renewal")
+    _note_renewals(store)
+    around(store, "_fetch", lambda _, query, *values: "" if "INTO log" in query else f"sql {_first_words(query)}")
+    if store is SQLiteStore:
+        _trace_preparing()
 
 
 async def _kept_by_nobody(*_: object) -> None:
     """Do not keep it."""
 
 
-def _note_what_is_kept() -> None:
+def _note_what_is_kept(store: Any) -> None:
     """Note which answers the job may rely on: whose record has returned, or whose row is in the store.
 
     A finished effect is kept by whatever is appended after it was said.
     """
-    record, remark, append = Captures.record, Writer.remark, SQLiteStore.append
+    record, remark, append = Captures.record, Writer.remark, store.append
     said: list[str] = []
 
     async def recorded(self: Captures, question: Any, value: object, describe: Any = None) -> Any:
@@ -178,16 +184,16 @@ def _note_what_is_kept() -> None:
         said.extend(question.agent for question, *_ in captures)
         remark(self, captures)
 
-    async def appended(self: SQLiteStore, lease: Any, after: int, rows: Any) -> int:
+    async def appended(self: Any, lease: Any, after: int, rows: Any) -> int:
         kept = [*said, *_found_in(rows)]
-        letter = await append(self, lease, after, rows)
+        letter: int = await append(self, lease, after, rows)
         for name in kept:
             life.notes("kept", name)
         return letter
 
     instead(Captures, record=recorded)
     instead(Writer, remark=remarked)
-    instead(SQLiteStore, append=appended)
+    instead(store, append=appended)
 
 
 def _found_in(rows: Iterable[Row]) -> Iterator[str]:
@@ -199,19 +205,19 @@ def _found_in(rows: Iterable[Row]) -> Iterator[str]:
             yield from (event.agent for event in events if isinstance(event, Activated))
 
 
-def _note_renewals() -> None:
-    renew = SQLiteStore.renew
+def _note_renewals(store: Any) -> None:
+    renew = store.renew
 
     @wraps(renew)
     def renewed(*arguments: Any) -> None:
         renew(*arguments)
         life.renewed.set()
 
-    instead(SQLiteStore, renew=renewed)
+    instead(store, renew=renewed)
 
 
-def _trace_statements() -> None:
-    """Make a boundary of each statement that opens a file, and around all later ones but the one that is an append.
+def _trace_preparing() -> None:
+    """Make a boundary of each statement that opens a file.
 
     Once it is open, leases are renewed on the same connection by another thread, and there is no trace: its callback
     needs the interpreter, for which a thread may wait that has SQLite's own lock.
@@ -224,8 +230,7 @@ def _trace_statements() -> None:
         finally:
             connection.set_trace_callback(None)
 
-    instead(converge_stores.sqlite, prepare=traced)
-    around(SQLiteStore, "_fetch", lambda _, query, *values: "" if "INTO log" in query else f"sql {_first_words(query)}")
+    instead(converge_stores.sqlite.store, prepare=traced)
 
 
 def _first_words(statement: str) -> str:
@@ -308,9 +313,16 @@ class StillClock(SystemClock):
         return 1_700_000_000.0
 
 
-async def go_on(plan: Plan, path: Path, *, is_new: bool) -> dict[str, Any]:
+def store_of(plan: Plan, folder: Path) -> SQLiteStore | PostgresStore:
+    """Return the store of one trial, whose folder it is."""
+    if plan.address:
+        schema = f"{plan.schema}_{folder.name.replace(' ', '_')}"
+        return PostgresStore(plan.address, plan.level, schema=schema)  # type: ignore[arg-type]
+    return SQLiteStore(folder / "jobs.db", plan.level)  # type: ignore[arg-type]
+
+
+async def go_on(plan: Plan, store: SQLiteStore | PostgresStore, *, is_new: bool) -> dict[str, Any]:
     """Run the job, or resume it unless it is not in the store yet, and say how it ended."""
-    store = SQLiteStore(path, plan.level)  # type: ignore[arg-type]
     engine = Engine(
         AGENTS,
         store=store,
@@ -339,7 +351,7 @@ def _digests(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-async def _kept(store: SQLiteStore, outcome: Outcome) -> dict[str, Any]:
+async def _kept(store: SQLiteStore | PostgresStore, outcome: Outcome) -> dict[str, Any]:
     """Say what must be so of the file, whoever wrote it."""
     rows = await store.rows("job")
     chain = zip(rows[1:], rows, strict=False)
@@ -394,8 +406,9 @@ class Trial:
         global life  # noqa: PLW0603 -- a process has one
         signal.alarm(_MOST_SECONDS)
         life = Life(self._diary(number), end, last)
-        surround(self.plan.broken)
-        told = anyio.run(partial(go_on, self.plan, self._folder / "jobs.db", is_new=number == 1))
+        store = store_of(self.plan, self._folder)
+        surround(type(store), self.plan.broken)
+        told = anyio.run(partial(go_on, self.plan, store, is_new=number == 1))
         (self._folder / "told").write_text(json.dumps(told))
 
     def _diary(self, number: int) -> Path:

@@ -1,6 +1,6 @@
 """Model servers on loopback: two written by others, without which a test is skipped, and one that says anything."""
 
-__all__ = ["Aimock", "Llmock", "Server", "Verdict", "aimock", "llmock", "saying"]
+__all__ = ["Aimock", "Llmock", "Server", "Verdict", "aimock", "free_port", "llmock", "saying", "until_it_listens"]
 
 import asyncio
 import json
@@ -111,7 +111,7 @@ def llmock(*options: str) -> Iterator[Llmock]:
     binary = _llmock_binary()
     if binary is None:
         pytest.skip("llmock is not installed: make servers")
-    port = _free_port()
+    port = free_port()
     command = [binary, "serve", "--host", "127.0.0.1", "-p", str(port), "--log-level", "warning", *options]
     with _running(command, port):
         yield Llmock(f"http://127.0.0.1:{port}")
@@ -124,7 +124,7 @@ def aimock(folder: Path, fixtures: Sequence[Mapping[str, Any]]) -> Iterator[Aimo
     if binary is None:
         pytest.skip("aimock is not installed: make servers, where there is npm and Node 20")
     (folder / "fixtures.json").write_text(json.dumps({"fixtures": list(fixtures)}))
-    port = _free_port()
+    port = free_port()
     command = [binary, "-h", "127.0.0.1", "-p", str(port), "-f", str(folder), "--strict", "--log-level", "silent"]
     with _running(command, port):
         yield Aimock(f"http://127.0.0.1:{port}")
@@ -147,7 +147,8 @@ async def saying(*responses: bytes) -> AsyncIterator[Server]:
     assert next(rest, None) is None, "fewer requests came than there was something to say to"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -161,7 +162,7 @@ def _running(command: Sequence[str], port: int) -> Iterator[None]:
         command, env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        _until_it_listens(process, port)
+        until_it_listens(process, port)
         yield
     finally:
         process.send_signal(signal.SIGTERM)
@@ -172,11 +173,12 @@ def _running(command: Sequence[str], port: int) -> Iterator[None]:
             process.wait()
 
 
-def _until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> None:
+def until_it_listens(process: "subprocess.Popen[bytes]", port: int, host: str = "127.0.0.1") -> None:
+    """Return when something listens there; fail when the process ends first."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection((host, port), 1).close()
         except OSError:
             assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
             assert time.monotonic() < until, f"{process.args!r} did not come up"

@@ -16,11 +16,19 @@ import pytest
 from converge.chain import JobHeader
 from converge.ports import Holder
 from converge.testing.stores import StoredText
-from converge_stores import examination
-from converge_stores.examination import examine, file
-from converge_stores.ground import access, disk, known_mounts, level_of, library, seconds_of_fsync, space, syncing
-from converge_stores.schema import VERSION
-from converge_stores.sqlite import SQLiteStore
+from converge_stores.sqlite import SQLiteStore, examination
+from converge_stores.sqlite.examination import examine, file
+from converge_stores.sqlite.ground import (
+    access,
+    disk,
+    known_mounts,
+    level_of,
+    library,
+    seconds_of_fsync,
+    space,
+    syncing,
+)
+from converge_stores.sqlite.schema import VERSION
 from tests.commands import Cli, command_line
 
 PAGE = 8192

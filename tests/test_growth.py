@@ -162,8 +162,10 @@ async def test_a_reader_with_plain_sqlite3_sees_a_running_job_and_holds_nobody_u
             reader.execute("BEGIN")
             outcome = await engine.run("look", Step(0, ""), job_id="seen")
             assert outcome.converged
-            assert counts == [1, 1, 1, 1]
-            assert count(reader, "facts") == 1, "a transaction sees what it saw"
+            jobs, facts, supports, captures = counts  # the first cycle may be kept together with the first answer
+            assert (jobs, captures) == (1, 1)
+            assert facts == supports < len(outcome.context.facts()) - 1
+            assert count(reader, "facts") == facts, "a transaction sees what it saw"
             reader.execute("COMMIT")
             assert count(reader, "facts") == len(outcome.context.facts()) - 1
             told = "SELECT agent, name, answer FROM captures ORDER BY number LIMIT 1"

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.postgres import Postgres
+
 ROOT = Path(__file__).parents[1]
 NIGHTLY = os.environ.get("CONVERGE_NIGHTLY") == "1"
 SCHEDULES = ("frontier", "lockstep")
@@ -69,6 +71,14 @@ def test_who_goes_on_with_a_killed_job_may_be_killed_too(tmp_path: Path, schedul
     """Each kill costs what was in flight at it, and the third process ends what the first began."""
     report = sweep(tmp_path, schedule=schedule, every=7, again=1)
     assert len(report["killed again"]) > len(report["boundaries"]) // 14
+    holds(report)
+
+
+@pytest.mark.slow
+def test_a_job_in_a_database_killed_at_any_boundary_comes_to_the_same_end(tmp_path: Path, database: Postgres):
+    """As in a file; whoever goes on finds the lease of a holder that is dead, and takes it over."""
+    report = sweep(tmp_path, address=database.url, schema=database.schema(), every=1 if NIGHTLY else 3)
+    assert {"before append#1", "after append#1", "before create#1"} <= set(report["boundaries"])
     holds(report)
 
 

@@ -13,6 +13,7 @@ from tests.jobs import (
     KINDS,
     MORE,
     SHAPES,
+    Plan,
     Play,
     agents_of,
     cells,
@@ -59,6 +60,17 @@ def test_effects_shuffled_repeated_and_split_give_the_same_three_digests(plan, f
     effects += order.sample(effects, len(effects) // 2)
     order.shuffle(effects)
     assert all_digests(merged(job, facts, effects)) == digests(job.view)
+
+
+def test_a_part_that_comes_after_the_next_activation_has_fallen_with_the_others():
+    """A replacing agent's effect may come in parts, some of them when it has spoken again."""
+    plan = wirable([Plan("seed", (0,), 0, 0), Plan("revise", (0,), 0, 0), Plan("replace", (0,), 3, 0)])
+    facts: list[Fact] = [East(1), South(1), North(2)]
+    job = timed(agents_of(plan), facts, any_durations(random.Random(0)), schedule="frontier")
+    effects = [part for effect in job.effects for part in split(effect)]
+    late = next(part for part in effects if part.round == 1 and part.source.replaces)
+    effects.remove(late)
+    assert all_digests(merged(job, facts, [*effects, late])) == digests(job.view)
 
 
 # --- late facts ------------------------------------------------------------------------------------------------------
@@ -126,11 +138,15 @@ def test_invalidating_the_invalidations_restores_what_held(plan, facts, data):
 @given(plans(shapes=UNCITED).map(wirable), given_facts().filter(bool), st.data())
 @settings(max_examples=JOBS // 2)
 def test_a_batch_that_lost_a_member_is_concluded_from_again_without_it(plan, facts, data):
-    """Who cites nothing loses work, not truth: what holds is what would hold had the member never been given."""
+    """Who cites nothing loses work, not truth: what holds is what would hold had the member never been given.
+
+    Where nothing ends as disputed: only what is live is given again (law 10).
+    """
     agents, order = agents_of(plan), data.draw(orders)
     lost = data.draw(st.lists(st.sampled_from(facts), min_size=1, max_size=2, unique=True))
     never = play(agents, [fact for fact in facts if fact not in lost])
     assume(not never.rounds.keys() & set(map(id_of, lost)))
+    assume("disputed" not in held(never).values())
     job = timed(agents, facts, any_durations(order), schedule="frontier")
     for fact in lost:
         job = timed_on(job, [fact.invalidate("late")], any_durations(order))

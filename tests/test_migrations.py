@@ -22,11 +22,12 @@ import anyio
 import pytest
 
 from converge import Budget, Engine, Fact, Outcome, View, agent
+from converge.archive.audit import audit
 from converge.chain import JobHeader, header_row
 from converge.errors import StoreTooNew, StoreUnavailable
 from converge.stores import SQLiteStore
-from converge_stores.preparing import prepare
-from converge_stores.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from converge_stores.sqlite.preparing import prepare
+from converge_stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 WRITTEN = r"""
 PRAGMA application_id = 1131376246;
@@ -279,6 +280,41 @@ async def test_jobs_are_listed_as_they_were(old: Path):
     assert listed == [("cut", "cut", 3, 1, 4, "budget"), ("whole", "whole", 5, 3, 6, "fixed_point")]
 
 
+# --- every earlier schema --------------------------------------------------------------------------------------------
+
+LATER = {int(path.stem.rpartition("-")[2]): path for path in (Path(__file__).parent / "written").glob("schema-*.sql")}
+
+
+def test_of_every_schema_there_is_a_file_that_it_wrote():
+    """Whoever adds a schema keeps what the one before it wrote."""
+    assert {1, *LATER} == {*range(1, VERSION + 1)}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", LATER)
+async def test_what_a_later_schema_wrote_is_opened_too(number: int, tmp_path: Path):
+    """A job that had ended, one that was cut short, and a letter that nobody has read yet."""
+    path, asked = tmp_path / "jobs.db", list[str]()
+    path.touch(0o600)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(LATER[number].read_text("utf-8"))
+    engine = office(asked).with_store(SQLiteStore(path))
+    whole = await engine.resume("whole")
+    cut = await engine.resume("cut", budget=Budget())
+    assert whole.converged
+    assert {clause.number for clause in cut.context.live(Clause)} == {1, 2, 3}
+    assert asked == ["notice"]
+    assert await audit_of(SQLiteStore(path)) == []
+
+
+async def audit_of(store: SQLiteStore) -> list[str]:
+    """Return what is wrong with the jobs of a store."""
+    await store.open()
+    faults = [fault.text for job_id in await store.mentioned() for fault in (await audit(store, job_id)).faults]
+    await store.close()
+    return faults
+
+
 # --- the backup ------------------------------------------------------------------------------------------------------
 
 
@@ -391,7 +427,7 @@ async def test_a_migration_that_fails_in_the_middle_leaves_the_file_as_it_was(
 ):
     """After any of its statements; the next one that opens the file brings it forward."""
     before = content(old)
-    monkeypatch.setattr("converge_stores.preparing.MIGRATIONS", (*MIGRATIONS[:1], _failing(after)))
+    monkeypatch.setattr("converge_stores.sqlite.preparing.MIGRATIONS", (*MIGRATIONS[:1], _failing(after)))
     with pytest.raises(RuntimeError, match="in the middle"):
         await opened(old)
     assert content(old) == before
@@ -421,7 +457,7 @@ def _failing(after: int) -> Callable[[sqlite3.Connection], None]:
 
 _KILLED = """
 import asyncio, os, signal, sys
-from converge_stores import preparing, schema
+from converge_stores.sqlite import preparing, schema
 whole = schema.MIGRATIONS[1]
 def cut(connection):
     whole(connection)

@@ -38,7 +38,7 @@ def test_no_file_holds_the_address_of_a_registry():
     assert [name for name, text in texts.items() if ADDRESS.search(text)] == []
 
 
-@pytest.mark.parametrize("lock", ["dev.txt", "runtime.txt", "llmock.txt"])
+@pytest.mark.parametrize("lock", ["dev.txt", "runtime.txt", "llmock.txt", "docs.txt"])
 def test_a_lock_holds_versions_and_hashes_and_no_address(lock: str):
     """Every requirement is pinned and hashed, and nothing says where it comes from."""
     text = (ROOT / "requirements" / lock).read_text("utf-8")

@@ -13,7 +13,7 @@ from converge.ports import Holder, StoredJob
 from converge.restore import restore
 from converge.testing import STORE_CHECKS, StoredText, check_store
 from converge_stores import MemoryStore, SQLiteStore
-from converge_stores.schema import APPLICATION_ID, VERSION
+from converge_stores.sqlite.schema import APPLICATION_ID, VERSION
 from tests.jobs import play
 
 
@@ -30,6 +30,14 @@ async def test_the_memory_store_keeps_the_contract(check):
 async def test_the_sqlite_store_keeps_the_contract(check, tmp_path):
     """A real file, opened anew each time."""
     await check(lambda: SQLiteStore(tmp_path / "jobs.db"))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+async def test_the_postgresql_store_keeps_the_contract(check, database):
+    """A real server, and a schema for each check."""
+    schema = database.schema()
+    await check(lambda: database.store(schema=schema))
 
 
 @pytest.mark.asyncio

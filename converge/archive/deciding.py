@@ -1,6 +1,6 @@
 """A person's decision on what a job asks, given to it from any process: checked against what is stored, then posted."""
 
-__all__ = ["decision_on", "post"]
+__all__ = ["decision_on", "is_decided", "post"]
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -48,6 +48,11 @@ async def post(store: Store, job_id: str, at: float, facts: Iterable[Fact]) -> b
     await store.give(job_id, at, written(facts))
     lease = await store.holder(job_id, at)
     return lease is not None and not is_gone(lease.holder)
+
+
+async def is_decided(store: Store, job_id: str, content: Mapping[str, Any]) -> bool:
+    """Whether just this decision was given to the job by letter; `content` names all its fields."""
+    return any(decision == content for letter in await store.letters(job_id, 0) for decision in _decisions(letter))
 
 
 def _found(view: View, job_id: str, request: str) -> Request:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import anyio
 import anyio.lowlevel
+from anyio.streams.memory import MemoryObjectSendStream
 
 from converge.capture import Captures, Question
 from converge.command import Activation, Done
@@ -85,9 +86,25 @@ async def performing(bench: Bench, intent: RootIntent, captures: Recorded) -> As
 
     with results, inbox:
         async with anyio.create_task_group() as tasks:
-            pool = Pool(tasks, results, _NoClock(), check, bench.max_emissions)
+            pool = Pool(tasks, _Inbox(results), _NoClock(), check, bench.max_emissions)
             yield perform
             tasks.cancel_scope.cancel()
+
+
+class _Inbox:
+    """Hands on what has ended to whoever waits for it."""
+
+    def __init__(self, results: MemoryObjectSendStream[Done]) -> None:
+        self._results = results
+
+    def put(self, done: Done) -> None:
+        self._results.send_nowait(done)
+
+    def call(self) -> None:
+        """Do nothing: whoever waits was woken."""
+
+    async def attend(self) -> None:
+        """Do nothing: there is nothing more in it."""
 
 
 class _NoClock:

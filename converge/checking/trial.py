@@ -115,7 +115,7 @@ class Starving:
     def ready(self, progress: Progress, newest: int) -> list[Ready]:
         """Return who may read what."""
         ready = self._schedule.ready(progress, newest)
-        others = [one for one in ready if one.number != self._number]
+        others = [one for one in ready if one[1] != self._number]
         return others if others or progress.reading else ready
 
     def waits(self, progress: Progress) -> bool:

@@ -34,16 +34,19 @@ from converge.cli.new import new
 from converge.cli.plan import plan
 from converge.cli.prune import prune
 from converge.cli.run import resume, run
+from converge.cli.schema import schema
 from converge.cli.show import show
 from converge.cli.trace import trace
 from converge.cli.verify import verify
 from converge.cli.why import cost, diff, why, why_not
+from converge.cli.worker import worker
 from converge.errors import ConvergeError
 
 app = typer.Typer(name="converge", epilog=EXIT_CODES_HELP, pretty_exceptions_enable=False)
 _BEGIN, _RUN, _ASK, _LOOK, _KEEP, _CHECK = "Begin", "Run a job", "Ask why", "Look at jobs", "Keep jobs", "Check"
 app.command(rich_help_panel=_BEGIN)(new)
 app.command(rich_help_panel=_BEGIN)(plan)
+app.command(rich_help_panel=_BEGIN)(schema)
 app.command(rich_help_panel=_BEGIN)(doctor)
 app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(run)
 app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(resume)
@@ -51,6 +54,7 @@ app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(restart)
 app.command(epilog=EXIT_CODES_HELP, rich_help_panel=_RUN)(fork)
 app.command(rich_help_panel=_RUN)(give)
 app.command(rich_help_panel=_RUN)(decide)
+app.command(rich_help_panel=_RUN)(worker)
 app.command(rich_help_panel=_ASK)(why)
 app.command("why-not", rich_help_panel=_ASK)(why_not)
 app.command(rich_help_panel=_ASK)(diff)
@@ -87,9 +91,15 @@ def main() -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without € or █ shows a question mark
     code = execute(sys.argv[1:])
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    if _is_held():
         _leave(code)
     return code
+
+
+def _is_held() -> bool:
+    """Whether threads are left: some that may never end, or those of Temporal's driver, which may crash at the end."""
+    others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+    return "temporalio.bridge.runtime" in sys.modules or any(not thread.daemon for thread in others)
 
 
 def execute(arguments: Sequence[str]) -> int:
@@ -142,7 +152,7 @@ def _unheard() -> int:
 
 
 def _leave(code: int) -> None:
-    """End without waiting for the thread of an agent that was abandoned: it may never return."""
+    """End without waiting for threads: that of an agent that was abandoned may never return."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

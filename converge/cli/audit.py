@@ -4,10 +4,7 @@ __all__ = ["audit"]
 
 import re
 import shlex
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -18,10 +15,8 @@ from converge.archive.audit import Audit
 from converge.archive.audit import audit as audited
 from converge.cli.console import AsJson, Part, counted, data, news, one_line, write_json, write_line, write_rows
 from converge.cli.exit_codes import ExitCode
-from converge.cli.place import DEFAULT_STORE, StoreAddress, existing_store, reading
+from converge.cli.place import DEFAULT_STORE, StoreAddress, reading
 from converge.cli.usage import OptionInvalid
-from converge.errors import StoreUnavailable
-from converge_stores.sqlite import SQLiteStore
 
 JobOrAll = Annotated[
     str | None, typer.Argument(metavar="[JOB]", help="The id of the job; every job of the store if left out.")
@@ -67,23 +62,8 @@ def _refuse_expected(job: str | None, digest: str) -> None:
 
 async def _audits(address: str, job_id: str | None, expected: str | None) -> list[Audit]:
     async with reading(address) as store:
-        named = [job_id] if job_id is not None else _named(address)
+        named = [job_id] if job_id is not None else await store.mentioned()
         return [await audited(store, name, expected) for name in named]
-
-
-def _named(address: str) -> list[str]:
-    """Return every job that the file says anything of: one that was taken out of it has left its lease behind."""
-    place = existing_store(address)
-    if not isinstance(place, SQLiteStore):
-        return []
-    try:
-        with closing(sqlite3.connect(f"{Path(place.path).absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return [name for (name,) in connection.execute(_NAMED)]
-    except sqlite3.Error as error:
-        raise StoreUnavailable(str(place.path), str(error)) from error
-
-
-_NAMED = "SELECT job_id FROM log UNION SELECT job_id FROM leases WHERE last_number > 0 ORDER BY job_id"
 
 
 def _code(found: Sequence[Audit]) -> ExitCode:

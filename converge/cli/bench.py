@@ -17,6 +17,8 @@ from rich.table import Table
 from converge import __version__
 from converge.agent import Agent
 from converge.cli.console import AsJson, data, news, write_json
+from converge.cli.throughput import Commit, Throughput, commits, throughputs
+from converge.cli.usage import OptionInvalid
 from converge.engine import Engine
 from converge.fact import Assertion, Fact
 from converge.intent import Budget, RootIntent
@@ -57,16 +59,30 @@ def bench(
     activations: Annotated[
         int, typer.Option("--activations", metavar="N", min=1, help="About how many per job.")
     ] = 2_000,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", min=1, help="Measure so many jobs at once instead.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=1, help="With --jobs: by 1, 2, ... N processes.")
+    ] = 1,
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="URL", help="With --jobs: postgresql://user@host/database as well.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure this machine: activations and facts per second.
+    """Measure this machine: activations and facts per second, or jobs per second with --jobs.
 
     Every agent reads what all stated in the round before and states three facts; each round is committed.
 
-    The SQLite file lies in a temporary folder. The best of three runs counts.
+    With --jobs each job has one agent and ten cycles; a commit is timed beside the same statement by itself.
 
-    Example: converge bench --agents 10
+    A file lies in a temporary folder, and a database is left as it was. The best of three runs counts.
+
+    Example: converge bench --jobs 200 --workers 3 --store postgresql://postgres@127.0.0.1/postgres
     """
+    if jobs is not None:
+        _bench_jobs(jobs, workers, store, as_json=as_json)
+        return
     found: list[Figures] = []
     with TemporaryDirectory(prefix="converge-bench-") as folder, news().status("measuring") as status:
         for size in agents or _SIZES:
@@ -121,17 +137,67 @@ def _told(found: Iterable[Figures]) -> dict[str, Any]:
         for job in found
     ]
     return {
-        "converge": __version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        **_about(),
         "jobs": [job._asdict() | rate for job, rate in zip(found, rates, strict=True)],
     }
 
 
-def _table(found: Iterable[Figures]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title=_machine(), title_justify="left")
-    for heading in ("store", "agents", "rounds", "seconds", "activations/s", "facts/s"):
+def _bench_jobs(jobs: int, workers: int, address: str | None, *, as_json: bool) -> None:
+    if address is not None and not address.startswith(("postgresql:", "postgres:")):
+        raise OptionInvalid("--store", "name a database here, as postgresql://...: a file is measured in any case")
+    through: list[Throughput] = []
+    single: list[Commit] = []
+    with news().status("measuring commits") as status:
+        for place in (None, address) if address else (None,):
+            single.append(commits(place))
+            for found in throughputs(place, jobs, workers):
+                through.append(found)
+                status.update(f"measured {found.workers:,} of {workers:,} workers, {found.store}")
+    if as_json:
+        write_json(_jobs_told(through, single))
+        return
+    table = _columns(("store", "workers", "jobs", "seconds", "jobs/s"), _machine())
+    for each in through:
+        figures = f"{each.workers:,}", f"{each.jobs:,}", f"{each.seconds:.2f}", f"{each.jobs / each.seconds:,.0f}"
+        table.add_row(each.store, *figures)
+    data().print(table)
+    table = _columns(("store", "commit, µs", "bare, µs", "ratio"))
+    for commit in single:
+        ratio = f"{commit.seconds / commit.bare:.1f}"
+        table.add_row(commit.store, f"{commit.seconds * 1e6:,.0f}", f"{commit.bare * 1e6:,.0f}", ratio)
+    data().print(table)
+
+
+def _jobs_told(through: Iterable[Throughput], single: Iterable[Commit]) -> dict[str, Any]:
+    """Return JSON data of this shape; `bare` is the same statement by itself, on the driver.
+
+    {"converge", "python", "machine": text, "jobs": [{"store": "sqlite" | "postgresql", "workers", "jobs": int,
+    "seconds", "jobs_per_second": float}], "commits": [{"store": text, "seconds", "bare": float}]}
+    """
+    return {
+        **_about(),
+        "jobs": [found._asdict() | {"jobs_per_second": found.jobs / found.seconds} for found in through],
+        "commits": [commit._asdict() for commit in single],
+    }
+
+
+def _about() -> dict[str, Any]:
+    return {
+        "converge": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _columns(headings: Iterable[str], title: str | None = None) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title=title, title_justify="left")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "store" else "right")
+    return table
+
+
+def _table(found: Iterable[Figures]) -> Table:
+    table = _columns(("store", "agents", "rounds", "seconds", "activations/s", "facts/s"), _machine())
     for job in found:
         rates = job.activations / job.seconds, job.facts / job.seconds
         figures = f"{job.agents:,}", f"{job.rounds:,}", f"{job.seconds:.2f}", *(f"{rate:,.0f}" for rate in rates)

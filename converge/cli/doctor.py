@@ -7,44 +7,54 @@ import textwrap
 from collections.abc import Sequence
 from typing import Annotated
 
+import anyio
 import typer
 
 from converge import __version__
 from converge.cli.console import AsJson, counted, data, one_line, write_json, write_line
 from converge.cli.exit_codes import ExitCode
 from converge.cli.place import DEFAULT_STORE, StoreAddress, store_at
-from converge_stores.examination import examine
-from converge_stores.ground import Check, Level
-from converge_stores.sqlite import SQLiteStore
+from converge.ports import Store
+from converge_stores.check import Check
+from converge_stores.postgres import PostgresStore
+from converge_stores.postgres.examination import examine as examine_database
+from converge_stores.sqlite import Level, SQLiteStore
+from converge_stores.sqlite.examination import examine
 
 
 def doctor(
     store: StoreAddress = DEFAULT_STORE,
     level: Annotated[
-        Level, typer.Option("--level", help="What shall survive: the end of the process, or a power cut as well.")
-    ] = "process",
+        Level | None,
+        typer.Option("--level", help="What shall survive: the end of the process, or a power cut as well."),
+    ] = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Read the file through, however large, and its indexes.")
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Say whether the place where jobs are kept can be trusted: SQLite, the file, its folder and the disk.
+    """Say whether the place where jobs are kept can be trusted: the file and its disk, or the server.
 
     Nothing is made or changed, and a job that runs goes on. Exits with 10 if a check failed; warnings exit with 0.
 
+    Without --level it is the one of the address, or the store's own default.
+
     Example: converge doctor --store sqlite:///jobs.db --level power
     """
-    checks = _checks(store, level, deep)
+    place = store_at(store)
+    wanted: Level = level or getattr(place, "level", None) or "process"
+    checks = _checks(place, wanted, deep)
     if as_json:
-        write_json(_told(store, level, checks))
+        write_json(_told(store, wanted, checks))
     else:
         _show(store, checks)
     return _code(checks)
 
 
-def _checks(address: str, level: Level, deep: bool) -> list[Check]:
+def _checks(place: Store, level: Level, deep: bool) -> list[Check]:
     python = Check("python", "ok", f"{platform.python_version()}, converge-runtime {__version__}")
-    place = store_at(address)
+    if isinstance(place, PostgresStore):
+        return [python, *anyio.run(examine_database, place, level)]
     if isinstance(place, SQLiteStore):
         return [python, *examine(place.path, level, deep=deep)]
     return [python, Check("file", "note", "there is none: jobs in memory end with the process")]

@@ -22,7 +22,7 @@ from converge.cli.place import DEFAULT_STORE, StoreAddress, reading, store_at
 from converge.cli.usage import OptionInvalid
 from converge.errors import JobExists, JobFileInvalid
 from converge.ports import Store
-from converge_stores.ground import in_bytes
+from converge_stores.sqlite.ground import in_bytes
 
 
 def export(

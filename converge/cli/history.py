@@ -11,7 +11,7 @@ from converge.archive.timeline import Moment, timeline
 from converge.cli.answer import FactWords, asked, show_answer
 from converge.cli.console import AsJson, JobId, Part, counted, data, one_line, write_json, write_line, write_rows
 from converge.cli.place import DEFAULT_STORE, StoreAddress, reading
-from converge_stores.ground import in_bytes
+from converge_stores.sqlite.ground import in_bytes
 
 
 def history(job: JobId, fact: FactWords = None, store: StoreAddress = DEFAULT_STORE, as_json: AsJson = False) -> None:

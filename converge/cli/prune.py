@@ -20,8 +20,8 @@ from converge.cli.place import DEFAULT_STORE, StoreAddress, existing_store, read
 from converge.cli.usage import OptionInvalid
 from converge.errors import StoreUnavailable
 from converge.ports import JobSummary
-from converge_stores.ground import in_bytes
 from converge_stores.sqlite import SQLiteStore
+from converge_stores.sqlite.ground import in_bytes
 
 
 class _Room(NamedTuple):

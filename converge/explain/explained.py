@@ -65,7 +65,7 @@ class Explained:
     @cached_property
     def asked(self) -> tuple[Asked, ...]:
         """What people are asked and have not decided."""
-        return asked(self._view)
+        return asked(self.view)
 
     @property
     def spend(self) -> Spend:
@@ -88,7 +88,7 @@ class Explained:
         fact = self.fact(words)
         if not isinstance(fact, Fact):
             raise TypeError(f"why() takes a fact, not {fact!r:.80}")
-        if id_of(fact) not in self.context.position and (members := self._view.members_of(fact)):
+        if id_of(fact) not in self.context.position and (members := self.view.members_of(fact)):
             return joined_explanation([self._proving.of(member) for member in members], fact)
         return self._proving.of(fact)
 
@@ -171,7 +171,8 @@ class Explained:
         return explaining(self.context, self.context.highest, self._calls)
 
     @cached_property
-    def _view(self) -> View:
+    def view(self) -> View:
+        """Everything that is known, as `outcome.context` shows it."""
         return View(self.context, self.context.highest, UNRESTRICTED)
 
     @property

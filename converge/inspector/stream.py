@@ -4,32 +4,53 @@ An event's id is its row's number and its place in that row. Rows are only ever 
 saw last is given exactly what came after that.
 """
 
-__all__ = ["events"]
+__all__ = ["event_stream", "events"]
 
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
+import anyio
 from pydantic_core import from_json
 
 from converge.chain import StoredRow
 from converge.errors import JobUnknown
 from converge.inspector.events import as_data
 from converge.inspector.reading import Readings
+from converge.ports import Store
 from converge.trace import decode_event
 
 _QUIET = 30  # looks without news after which a sign of life is sent
 
 
+def event_stream(
+    store: Store, job_id: str, last_id: str = "", pause: Callable[[], Awaitable[object]] | None = None
+) -> AsyncIterator[str]:
+    """Iterate over a job's events as server-sent events, those to come included, whoever runs it; the last is `end`.
+
+    The store must be open. last_id: the id of the last event that was seen, as a browser says it in `Last-Event-ID`;
+    ids stay the same however often the job is resumed. pause: awaited between two looks; default: half a second.
+    """
+    readings = Readings(store, None, time.time)
+    return events(readings, job_id, last_id, pause or partial(anyio.sleep, _EVERY), ends=True)
+
+
+_EVERY = 0.5  # seconds
+
+
 async def events(
-    readings: Readings, job_id: str, last_id: str, pause: Callable[[], Awaitable[object]]
+    readings: Readings, job_id: str, last_id: str, pause: Callable[[], Awaitable[object]], *, ends: bool = False
 ) -> AsyncIterator[str]:
     """Iterate over the events after `last_id`, those to come included; `pause` is awaited between two looks.
 
-    A `cycle` says that a row was completed, a `state` whether somebody runs the job.
+    A `cycle` says that a row was completed, a `state` whether somebody runs the job. ends: it ends with the job,
+    whose last message is then `end`.
     """
     row, place = _position(last_id)
     running: bool | None = None
+    stopped = False
     quiet = 0
     yield "retry: 1000\n\n"
     while True:
@@ -43,9 +64,13 @@ async def events(
                 if (one.number, number) > (row, place):
                     yield _message("happened" if "type" in data else "cycle", data, f"{one.number}.{number}")
                     row, place, quiet = one.number, number, 0
+            stopped = bool(one.stop) if one.cycle is not None else stopped
         if (now := await readings.is_run(job_id)) is not running:
             running = now
             yield _message("state", {"running": now}, None)
+        if ends and stopped and not running:
+            yield _message("end", {}, None)
+            return
         quiet += 1
         if quiet >= _QUIET:
             quiet = 0

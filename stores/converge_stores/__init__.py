@@ -1,6 +1,7 @@
-"""Where jobs are kept: in memory, or in one SQLite file."""
+"""Where jobs are kept: in memory, in one SQLite file, or in a PostgreSQL database."""
 
 from converge_stores.memory import MemoryStore
+from converge_stores.postgres import PostgresStore
 from converge_stores.sqlite import SQLiteStore
 
-__all__ = ["MemoryStore", "SQLiteStore"]
+__all__ = ["MemoryStore", "PostgresStore", "SQLiteStore"]

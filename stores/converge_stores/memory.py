@@ -128,6 +128,10 @@ class MemoryStore:
         """Return all jobs, the newest first."""
         return [job.summary(self._leases.get(job_id)) for job_id, job in reversed(self._jobs.items())]
 
+    async def mentioned(self) -> Sequence[str]:
+        """Return the ids of all jobs: whoever removes one here removes all of it."""
+        return sorted(self._jobs)
+
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it."""
         self._kept(job_id)

@@ -6,6 +6,7 @@ __all__ = [
     "GIVE",
     "JOBS",
     "LEASE",
+    "MENTIONED",
     "PLACES",
     "RELEASE",
     "RENEW",
@@ -35,6 +36,7 @@ JOIN log AS last ON last.job_id = header.job_id AND last.number =
 WHERE header.number = 0
 ORDER BY header.at DESC, header.job_id
 """
+MENTIONED = "SELECT job_id FROM log UNION SELECT job_id FROM leases WHERE last_number > 0 ORDER BY job_id"
 LEASE = "epoch, token, host, place, process, started, expires"
 TAKE = """
 INSERT INTO leases (job_id, epoch, token, host, place, process, started, expires) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from converge.errors import StoreForeign, StoreTooNew, StoreUnavailable
-from converge_stores.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from converge_stores.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 _PAGE_BYTES = 8192  # of a new file: rows of one to three kilobytes leave less of a page empty than with 4096
 _SWITCH_ATTEMPTS, _SWITCH_SECONDS = 100, 0.02

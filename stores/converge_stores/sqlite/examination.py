@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from converge_stores.ground import (
-    Check,
+from converge_stores.check import Check, State
+from converge_stores.sqlite.ground import (
     Level,
-    State,
     access,
     disk,
     in_bytes,
@@ -28,7 +27,7 @@ from converge_stores.ground import (
     space,
     syncing,
 )
-from converge_stores.schema import APPLICATION_ID, VERSION
+from converge_stores.sqlite.schema import APPLICATION_ID, VERSION
 
 
 def examine(path: str | os.PathLike[str], level: Level = "process", *, deep: bool = False) -> list[Check]:

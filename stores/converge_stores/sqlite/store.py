@@ -30,13 +30,14 @@ from converge.errors import (
     StoreUnavailable,
 )
 from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
-from converge_stores.preparing import prepare
-from converge_stores.statements import (
+from converge_stores.sqlite.preparing import prepare
+from converge_stores.sqlite.statements import (
     COLUMNS,
     FORGET,
     GIVE,
     JOBS,
     LEASE,
+    MENTIONED,
     PLACES,
     RELEASE,
     RENEW,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     import aiosqlite
 
 Level = Literal["process", "power"]
+_MOST_NAMES = 100  # of jobs among which one that was meant is looked for: who asks first is not to pay for them all
 _LEVELS = {"process": "NORMAL", "power": "FULL"}  # what `PRAGMA synchronous` is called for it
 _MOST_ROWS = 500  # in one statement: SQLite takes 32,766 values
 _ADVICE = {  # what the driver says -> what it means and what to do
@@ -204,6 +206,10 @@ class SQLiteStore:
         held = {job_id: lease_of(job_id, *lease) for job_id, *lease in leases}
         return [JobSummary._make((*row, held.get(row[0]))) for row in found]
 
+    async def mentioned(self) -> Sequence[str]:
+        """Return the ids of all jobs that anything tells of: a lease stays behind where rows are taken away."""
+        return [job_id for (job_id,) in await self._fetch(MENTIONED)]
+
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""
         async with self._transaction() as connection:
@@ -284,7 +290,8 @@ class SQLiteStore:
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
-        return JobUnknown(job_id, str(self.path), [summary.job_id for summary in await self.jobs()])
+        newest = await self._fetch(f"SELECT job_id FROM leases ORDER BY rowid DESC LIMIT {_MOST_NAMES}")
+        return JobUnknown(job_id, str(self.path), [name for (name,) in newest])
 
     async def _fetch(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         async with self._errors():

@@ -1,9 +1,7 @@
 """What a store file stands on: the SQLite library, the folder, the disk, and what a level survives there."""
 
 __all__ = [
-    "Check",
     "Level",
-    "State",
     "access",
     "disk",
     "in_bytes",
@@ -25,17 +23,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-State = Literal["ok", "note", "warning", "failed"]
+from converge_stores.check import Check
+
 Level = Literal["process", "power"]
 Version = tuple[int, int, int]
-
-
-class Check(NamedTuple):
-    """What was looked at, how it stands, and in one line what was found, with the remedy where it is not ok."""
-
-    name: str
-    state: State
-    text: str
 
 
 # --- SQLite -------------------------------------------------------------------------------------------------------
