@@ -13,6 +13,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, Status, StatusCode, Tracer, set_span_in_context
 
+from converge.agent import Agent
 from converge.command import Activation, Done
 from converge.context import Context as Knowledge
 from converge.fact import id_of
@@ -46,11 +47,11 @@ class Stretch(LateSpan):
 class Reading(LateSpan):
     """One activation under way."""
 
-    __slots__ = ("_activation", "_spans", "started", "stretch")
+    __slots__ = ("_agent", "_spans", "started", "stretch")
 
-    def __init__(self, spans: "JobSpans", stretch: Stretch, activation: Activation, started: float) -> None:
+    def __init__(self, spans: "JobSpans", stretch: Stretch, agent: Agent, started: float) -> None:
         self.span = self.over = None
-        self._spans, self.stretch, self._activation, self.started = spans, stretch, activation, started
+        self._spans, self.stretch, self._agent, self.started = spans, stretch, agent, started
 
     def made(self) -> Span:
         """Return its span."""
@@ -58,7 +59,7 @@ class Reading(LateSpan):
 
     def told(self, how_it_ended: Mapping[str, Any], links: Sequence[Link]) -> Span:
         """Return its span, with what is known of its end."""
-        agent = self._activation.agent
+        agent = self._agent
         about = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.agent.name": agent.name,
@@ -83,7 +84,7 @@ class JobSpans:
         self.knowledge: Knowledge | None = None
         self._began = clock.now() - clock.elapsed()
         self._stretches: dict[int, Stretch] = {}
-        self._open: dict[int, Reading] = {}
+        self._open: dict[str, Reading] = {}  # by agent: each has one activation under way
         self._sources: dict[str, list[SpanContext]] = {}  # by fact id, the activations that stated it
         self._links: dict[int, Link] = {}  # by the number of a span: making one takes as long as finding it
 
@@ -98,15 +99,18 @@ class JobSpans:
                 stretch = self._stretches[round] = Stretch(self, round, now)
             stretch.open += 1
 
-    def begin(self, activation: Activation, started: float) -> Context:
-        """Return the context that an activation runs in."""
-        reading = Reading(self, self._stretches[activation.view.round], activation, started)
-        self._open[activation.number] = reading
-        return Context({**self.context, _CURRENT: reading})
+    def begin(self, agent: Agent, round: int, started: float) -> Context:
+        """Return the context that an activation runs in; in an attempt after the first, the same one."""
+        reading = self._open.get(agent.name)
+        if reading is None:
+            reading = self._open[agent.name] = Reading(self, self._stretches[round], agent, started)
+        current: Any = self.context.copy()  # a dictionary: a Context takes as long as a third of all this
+        current[_CURRENT] = reading
+        return current  # type: ignore[no-any-return]
 
     def end(self, done: Done) -> None:
         """Note how an activation ended."""
-        reading = self._open.pop(done.activation.number)
+        reading = self._open.pop(done.activation.agent.name, None) or self._unbegun(done)
         stretch, ended = reading.stretch, reading.started + done.seconds
         if reading.span is None and self._quick <= 0 and done.seconds < _QUICK and done.error is None:
             stretch.quick += 1
@@ -138,6 +142,11 @@ class JobSpans:
         return int((self._began + moment) * 1e9)
 
     # --- within -------------------------------------------------------------------------------------------------
+
+    def _unbegun(self, done: Done) -> Reading:
+        """Return an activation whose agent was not asked: it was recalled, or refused by its own `accepts`."""
+        agent, view = done.activation.agent, done.activation.view
+        return Reading(self, self._stretches[view.round], agent, self._clock.elapsed() - done.seconds)
 
     def _tell(self, reading: Reading, done: Done, ended: int) -> None:
         """End an activation's span with what is known of it; said at once where nobody needed it before."""
