@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Link, Span, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanContext, Status, StatusCode, Tracer, set_span_in_context
 
+from converge.agent import Agent
 from converge.command import Activation, Done
 from converge.context import Context as Knowledge
 from converge.fact import id_of
@@ -46,11 +47,11 @@ class Stretch(LateSpan):
 class Reading(LateSpan):
     """One activation under way."""
 
-    __slots__ = ("_activation", "_spans", "started", "stretch")
+    __slots__ = ("_agent", "_spans", "started", "stretch")
 
-    def __init__(self, spans: "JobSpans", stretch: Stretch, activation: Activation, started: float) -> None:
+    def __init__(self, spans: "JobSpans", stretch: Stretch, agent: Agent, started: float) -> None:
         self.span = self.over = None
-        self._spans, self.stretch, self._activation, self.started = spans, stretch, activation, started
+        self._spans, self.stretch, self._agent, self.started = spans, stretch, agent, started
 
     def made(self) -> Span:
         """Return its span."""
@@ -58,7 +59,7 @@ class Reading(LateSpan):
 
     def told(self, how_it_ended: Mapping[str, Any], links: Sequence[Link]) -> Span:
         """Return its span, with what is known of its end."""
-        agent = self._activation.agent
+        agent = self._agent
         about = {
             "gen_ai.operation.name": "invoke_agent",
             "gen_ai.agent.name": agent.name,
@@ -83,8 +84,9 @@ class JobSpans:
         self.knowledge: Knowledge | None = None
         self._began = clock.now() - clock.elapsed()
         self._stretches: dict[int, Stretch] = {}
-        self._open: dict[int, Reading] = {}
-        self._sources: dict[str, list[Link]] = {}  # by fact id, the activations that stated it
+        self._open: dict[str, Reading] = {}  # by agent: each has one activation under way
+        self._sources: dict[str, list[SpanContext]] = {}  # by fact id, the activations that stated it
+        self._links: dict[int, Link] = {}  # by the number of a span: making one takes as long as finding it
 
     # --- what happens; of an activation this is all that must be cheap -----------------------------------------------
 
@@ -97,15 +99,18 @@ class JobSpans:
                 stretch = self._stretches[round] = Stretch(self, round, now)
             stretch.open += 1
 
-    def begin(self, activation: Activation, started: float) -> Context:
-        """Return the context that an activation runs in."""
-        reading = Reading(self, self._stretches[activation.view.round], activation, started)
-        self._open[activation.number] = reading
-        return Context({**self.context, _CURRENT: reading})
+    def begin(self, agent: Agent, round: int, started: float) -> Context:
+        """Return the context that an activation runs in; in an attempt after the first, the same one."""
+        reading = self._open.get(agent.name)
+        if reading is None:
+            reading = self._open[agent.name] = Reading(self, self._stretches[round], agent, started)
+        current: Any = self.context.copy()  # a dictionary: a Context takes as long as a third of all this
+        current[_CURRENT] = reading
+        return current  # type: ignore[no-any-return]
 
     def end(self, done: Done) -> None:
         """Note how an activation ended."""
-        reading = self._open.pop(done.activation.number)
+        reading = self._open.pop(done.activation.agent.name, None) or self._unbegun(done)
         stretch, ended = reading.stretch, reading.started + done.seconds
         if reading.span is None and self._quick <= 0 and done.seconds < _QUICK and done.error is None:
             stretch.quick += 1
@@ -138,12 +143,16 @@ class JobSpans:
 
     # --- within -------------------------------------------------------------------------------------------------
 
+    def _unbegun(self, done: Done) -> Reading:
+        """Return an activation whose agent was not asked: it was recalled, or refused by its own `accepts`."""
+        agent, view = done.activation.agent, done.activation.view
+        return Reading(self, self._stretches[view.round], agent, self._clock.elapsed() - done.seconds)
+
     def _tell(self, reading: Reading, done: Done, ended: int) -> None:
         """End an activation's span with what is known of it; said at once where nobody needed it before."""
         emissions = () if done.effect is None else done.effect.emissions
         about = {"converge.facts": len(emissions), **({"converge.attempts": done.attempts} if done.error else {})}
-        sources = {link.context.span_id: link for link in self._read_from(done)}
-        links = [*islice(sources.values(), _MOST_LINKS)]
+        links = self._links_of(done)
         if reading.span is None:
             self._quick -= 1
             span = reading.span = reading.told(about, links)
@@ -154,16 +163,19 @@ class JobSpans:
                 span.add_link(link.context)
         if done.error is not None:
             failed(span, done.error, self.words)
-        if emissions:
-            itself = Link(span.get_span_context())
-            for emission in emissions:
-                self._sources.setdefault(emission.fact_id, []).append(itself)
+        for emission in emissions:
+            self._sources.setdefault(emission.fact_id, []).append(span.get_span_context())
         span.end(ended)
 
-    def _read_from(self, done: Done) -> Iterator[Link]:
-        """Iterate over the activations whose facts one was shown, or cites."""
-        for fact_id in self._shown(done):
-            yield from self._sources.get(fact_id, ())
+    def _links_of(self, done: Done) -> list[Link]:
+        """Return links to the activations whose facts one was shown, or cites."""
+        if not self._sources:
+            return []
+        read = {one.span_id: one for fact_id in self._shown(done) for one in self._sources.get(fact_id, ())}
+        return [
+            self._links.get(number) or self._links.setdefault(number, Link(source))
+            for number, source in islice(read.items(), _MOST_LINKS)
+        ]
 
     def _shown(self, done: Done) -> Iterator[str]:
         assert self.knowledge is not None

@@ -2,15 +2,17 @@
 
 __all__ = ["WatchedJob"]
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as current
 from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 
+from converge.agent import Agent
 from converge.capture import Question
 from converge.command import Activation, Done
+from converge.effect import Effect
 from converge.job import Job
 from converge.machine import Machine
 from converge.pool import Pool
@@ -19,6 +21,7 @@ from converge.stop import StopReason
 from converge.telemetry.calls import call_of
 from converge.telemetry.measures import Tally, error_name
 from converge.telemetry.spans import JobSpans, failed
+from converge.view import View
 from converge.writer import Writer
 
 if TYPE_CHECKING:
@@ -138,7 +141,7 @@ class WatchedPool(Pool):
     def __init__(self, spans: JobSpans, tally: Tally, *made_with: Any) -> None:
         super().__init__(*made_with)
         self._spans, self._tally = spans, tally
-        self._last: dict[int, float] = {}  # of those made ready together, by number, and since when it waits
+        self._last: dict[str, float] = {}  # of those made ready together, by agent, and since when it waits
 
     def submit(self, activations: Iterable[Activation]) -> None:
         """Note that activations are ready."""
@@ -148,16 +151,20 @@ class WatchedPool(Pool):
         if self._spans.are_seen:
             self._spans.ready(activations, now)
         if activations:
-            self._last[activations[-1].number] = now
+            self._last[activations[-1].agent.name] = now
         super().submit(activations)
 
-    async def _perform(self, activation: Activation, started: float) -> float | None:
-        if activation.number in self._last:
-            self._tally.waited(started - self._last.pop(activation.number))
-        if not self._spans.are_seen:
-            return await super()._perform(activation, started)
-        token = current.attach(self._spans.begin(activation, started))
-        try:
-            return await super()._perform(activation, started)
-        finally:
-            current.detach(token)
+    def _attempt(self, agent: Agent, view: View) -> Coroutine[Any, Any, Effect]:
+        """Enter the activation's context: whoever awaits the attempt copies it, and the next one enters another."""
+        started = self._clock.elapsed()
+        if agent.name in self._last:
+            self._tally.waited(started - self._last.pop(agent.name))
+        if self._spans.are_seen:
+            current.attach(self._spans.begin(agent, view.round, started))
+        return super()._attempt(agent, view)
+
+    async def _attend(self) -> None:
+        """Leave the context of the last activation: what follows is the job's."""
+        if self._spans.are_seen:
+            current.attach(self._spans.context)
+        await super()._attend()
