@@ -22,6 +22,7 @@ from converge.lease import this_process
 from converge.stores import PostgresStore
 from converge.testing import StoredText
 from converge_stores.postgres.schema import VERSION
+from tests.network import run_apart
 from tests.postgres import Postgres, postgres
 
 ROOT = Path(__file__).parents[1]
@@ -274,6 +275,14 @@ async def test_where_none_is_to_be_made_nothing_is(database):
     assert ask(database, "SELECT to_regnamespace(%s)", store.schema) == [(None,)]
 
 
+@pytest.mark.slow
+def test_a_network_that_is_cut_is_waited_for_as_long_as_a_server_is():
+    """A connection that is open would wait a quarter of an hour; when the network is back, another one is made."""
+    said, found = run_apart("unplugged.py").splitlines()
+    assert "the server does not answer any more: see whether " in said
+    assert found == "[]"
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("part", "other", "said"),
@@ -321,6 +330,16 @@ async def test_a_level_is_what_the_server_waits_for(database, level, setting):
     store = database.store(level=level)
     await store.open()
     assert await store._fetch("SHOW synchronous_commit") == [(setting,)]
+    await store.close()
+
+
+@pytest.mark.asyncio
+async def test_what_a_url_says_of_a_connection_is_what_it_is_made_with(database):
+    """Beside what the store itself asks for, and in place of what it only proposes."""
+    store = PostgresStore(f"{database.url}?application_name=mine&options=-c%20lock_timeout%3D7s", "process")
+    await store.open()
+    asked = ("application_name", "lock_timeout", "synchronous_commit")
+    assert [await store._fetch(f"SHOW {name}") for name in asked] == [[("mine",)], [("7s",)], [("off",)]]
     await store.close()
 
 

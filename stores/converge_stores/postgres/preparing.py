@@ -22,6 +22,7 @@ _ADVICE = {  # what the server or the driver says -> what it means and what to d
     "failed to resolve host": "there is no such host: correct the URL",
     "No such file or directory": "no server listens there: start it, or name its host in the URL",
     "timeout expired": "the server does not answer: see whether host and port are right and nothing blocks the way",
+    "Connection timed out": "the server does not answer any more: see whether the network is up, then resume the job",
     "couldn't get a connection": "the server does not answer any more: see whether it is up, then resume the job",
     "permission denied": "this user may not use the schema: GRANT it USAGE and CREATE, or name another schema",
     "No space left on device": "the server's disk is full: make room, then resume the job",
