@@ -19,6 +19,7 @@ from converge import Engine, Fact, View, agent
 from converge.chain import JobHeader
 from converge.errors import LeaseLost, StoreForeign, StoreTooNew, StoreUnavailable
 from converge.lease import this_process
+from converge.ports import Lease
 from converge.stores import PostgresStore
 from converge.testing import StoredText
 from converge_stores.postgres.schema import VERSION
@@ -297,6 +298,23 @@ async def test_who_cannot_connect_is_told_why(database, part, other, said):
     url = database.url.replace(part.format(port=database.port), other)
     with pytest.raises(StoreUnavailable, match=said):
         await PostgresStore(url).open()
+
+
+def test_a_store_that_is_closed_just_before_a_lease_is_renewed_opens_no_connection():
+    """Nobody would be left to close it; as it is, no server is even asked."""
+
+    class Last:
+        """A lock that a thread gets when the store has been closed."""
+
+        def __enter__(self) -> None:
+            store._pool = None
+
+        def __exit__(self, *_: object) -> None: ...
+
+    store: Any = PostgresStore("postgresql://127.0.0.1:1/jobs")
+    store._pool, store._renewing = "open", Last()
+    store.renew([Lease("job", this_process(), 1, 0.0)], 1.0)
+    assert store._direct is None
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ STRATEGY = "converge_agents.teams.strategy:engine"
 INTENT = RootIntent(strategy.intent.objective, constraints=("limits_are_kept",), success=("a_plan_is_recommended",))
 NIGHTLY = os.environ.get("CONVERGE_NIGHTLY") == "1"
 JOBS = 200
-ROOT = Path(__file__).parents[1]
 VARIANTS = 8
 
 

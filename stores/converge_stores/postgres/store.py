@@ -150,10 +150,12 @@ class PostgresStore:
     def renew(self, leases: Iterable[Lease], expires: float) -> None:
         """Put off when leases expire, on a connection of its own: the others belong to an event loop."""
         ours = [(lease.job_id, lease.epoch) for lease in leases]
-        if not ours or self._pool is None:
+        if not ours:
             return
         psycopg, _ = driver()
         with self._renewing:
+            if self._pool is None:  # asked here, for it may be closed by another thread: nobody would hang up then
+                return
             try:
                 if self._direct is None:
                     self._direct = psycopg.Connection.connect(self.address.url, **self.options())
