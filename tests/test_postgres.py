@@ -300,6 +300,17 @@ async def test_who_cannot_connect_is_told_why(database, part, other, said):
         await PostgresStore(url).open()
 
 
+@pytest.mark.asyncio
+async def test_tables_that_somebody_dropped_are_not_taken_for_a_wrong_name(database):
+    """The database and the user are there."""
+    store = database.store()
+    await store.open()
+    ask(database, f"DROP SCHEMA {store.schema} CASCADE")
+    with pytest.raises(StoreUnavailable, match="its tables are not there any more"):
+        await store.jobs()
+    await store.close()
+
+
 def test_a_store_that_is_closed_just_before_a_lease_is_renewed_opens_no_connection():
     """Nobody would be left to close it; as it is, no server is even asked."""
 

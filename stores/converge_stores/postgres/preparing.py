@@ -16,6 +16,7 @@ _PASSING = ("08", "57P01", "57P02", "57P03", "53300", "40001", "40P01")  # SQLST
 _ADVICE = {  # what the server or the driver says -> what it means and what to do
     "password authentication failed": "the user or the password is wrong: put them into the URL, or set PGPASSWORD",
     "no password supplied": "it wants a password: put it into the URL, or set PGPASSWORD",
+    'relation "': "its tables are not there any more: put back a copy, or open it anew to begin with empty ones",
     "does not exist": "there is no such database or user: create it, or correct the URL",
     "Connection refused": "no server listens there: start it, or correct host and port",
     "could not translate host name": "there is no such host: correct the URL",
