@@ -19,9 +19,11 @@ from converge import Engine, Fact, View, agent
 from converge.chain import JobHeader
 from converge.errors import LeaseLost, StoreForeign, StoreTooNew, StoreUnavailable
 from converge.lease import this_process
+from converge.ports import Lease
 from converge.stores import PostgresStore
 from converge.testing import StoredText
 from converge_stores.postgres.schema import VERSION
+from tests.network import run_apart
 from tests.postgres import Postgres, postgres
 
 ROOT = Path(__file__).parents[1]
@@ -274,6 +276,14 @@ async def test_where_none_is_to_be_made_nothing_is(database):
     assert ask(database, "SELECT to_regnamespace(%s)", store.schema) == [(None,)]
 
 
+@pytest.mark.slow
+def test_a_network_that_is_cut_is_waited_for_as_long_as_a_server_is():
+    """A connection that is open would wait a quarter of an hour; when the network is back, another one is made."""
+    said, found = run_apart("unplugged.py").splitlines()
+    assert "the server does not answer any more: see whether " in said
+    assert found == "[]"
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("part", "other", "said"),
@@ -288,6 +298,34 @@ async def test_who_cannot_connect_is_told_why(database, part, other, said):
     url = database.url.replace(part.format(port=database.port), other)
     with pytest.raises(StoreUnavailable, match=said):
         await PostgresStore(url).open()
+
+
+@pytest.mark.asyncio
+async def test_tables_that_somebody_dropped_are_not_taken_for_a_wrong_name(database):
+    """The database and the user are there."""
+    store = database.store()
+    await store.open()
+    ask(database, f"DROP SCHEMA {store.schema} CASCADE")
+    with pytest.raises(StoreUnavailable, match="its tables are not there any more"):
+        await store.jobs()
+    await store.close()
+
+
+def test_a_store_that_is_closed_just_before_a_lease_is_renewed_opens_no_connection():
+    """Nobody would be left to close it; as it is, no server is even asked."""
+
+    class Last:
+        """A lock that a thread gets when the store has been closed."""
+
+        def __enter__(self) -> None:
+            store._pool = None
+
+        def __exit__(self, *_: object) -> None: ...
+
+    store: Any = PostgresStore("postgresql://127.0.0.1:1/jobs")
+    store._pool, store._renewing = "open", Last()
+    store.renew([Lease("job", this_process(), 1, 0.0)], 1.0)
+    assert store._direct is None
 
 
 @pytest.mark.parametrize(
@@ -321,6 +359,16 @@ async def test_a_level_is_what_the_server_waits_for(database, level, setting):
     store = database.store(level=level)
     await store.open()
     assert await store._fetch("SHOW synchronous_commit") == [(setting,)]
+    await store.close()
+
+
+@pytest.mark.asyncio
+async def test_what_a_url_says_of_a_connection_is_what_it_is_made_with(database):
+    """Beside what the store itself asks for, and in place of what it only proposes."""
+    store = PostgresStore(f"{database.url}?application_name=mine&options=-c%20lock_timeout%3D7s", "process")
+    await store.open()
+    asked = ("application_name", "lock_timeout", "synchronous_commit")
+    assert [await store._fetch(f"SHOW {name}") for name in asked] == [[("mine",)], [("7s",)], [("off",)]]
     await store.close()
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from converge import Engine, View, agent
 from converge.errors import StoreUnavailable
+from converge.inspector import event_stream
 from converge.ports import JobSummary
 from converge.stores import MemoryStore, SQLiteStore
 from converge_agents.service import Jobs
@@ -272,6 +273,19 @@ async def test_a_store_that_is_away_when_jobs_are_looked_for_ends_none_of_those_
             await jobs.news("one")
     store.is_away = False
     assert [job.stop for job in await store.jobs()] == ["fixed_point"]
+
+
+async def test_a_reader_with_an_id_that_the_job_does_not_have_is_told_everything():
+    """As one that asks about another job; it would wait for ever for what comes after that."""
+
+    async def pause() -> None:
+        raise AssertionError("the job is over: there is nothing to wait for")
+
+    store = MemoryStore()
+    outcome = await Engine([], inputs=[Rung], store=store).run("climb", [Rung("one", 1)])
+    whole = [message async for message in event_stream(store, outcome.job_id, "", pause)]
+    assert [message async for message in event_stream(store, outcome.job_id, "999.1", pause)] == whole
+    assert whole[-1].startswith("event: end")
 
 
 # --- many jobs --------------------------------------------------------------------------------------------------------

@@ -3,10 +3,7 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -21,6 +18,7 @@ from converge.stores import MemoryStore, PostgresStore
 from converge.temporal import JobInput
 from converge_agents.teams import strategy
 from converge_agents.teams.strategy.kinds import Lead, Mandate, Option, Recommendation, Risk
+from tests.network import run_apart
 from tests.postgres import Postgres
 from tests.temporal_jobs import FACTS, engine
 from tests.temporal_server import Temporal, temporal
@@ -32,7 +30,6 @@ STRATEGY = "converge_agents.teams.strategy:engine"
 INTENT = RootIntent(strategy.intent.objective, constraints=("limits_are_kept",), success=("a_plan_is_recommended",))
 NIGHTLY = os.environ.get("CONVERGE_NIGHTLY") == "1"
 JOBS = 200
-ROOT = Path(__file__).parents[1]
 VARIANTS = 8
 
 
@@ -143,16 +140,7 @@ async def test_workers_that_are_killed_and_frozen_change_nothing(server: Tempora
 
 def test_a_worker_that_is_cut_off_loses_its_job_and_cannot_write(tmp_path: Path, server: Temporal, database: Postgres):
     """The other one takes over when the lease has ended; what the first one brings when it is back is refused."""
-    if (
-        shutil.which("ip") is None
-        or subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode
-    ):
-        pytest.skip("networks of one's own cannot be made here: be root on Linux, with iproute2")
-    lease = "30" if NIGHTLY else "4"
-    command = ["unshare", "-n", sys.executable, str(ROOT / "tests" / "cut_off.py"), str(tmp_path), lease]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    told = json.loads(ended.stdout)
+    told = json.loads(run_apart("cut_off.py", str(tmp_path), "30" if NIGHTLY else "4"))
     assert tuple(told["digests"]) == digests(run(engine.with_store(MemoryStore()), "climb", FACTS))
     assert told["cycles"] == [*range(1, len(told["cycles"]) + 1)]
     assert told["epochs"] == sorted(told["epochs"])

@@ -59,6 +59,9 @@ async def events(
         except JobUnknown:
             yield _message("gone", {}, None)
             return
+        if row and not rows:  # an id of another job: nothing that it was given can be meant
+            row, place = 0, 0
+            continue
         for one in rows:
             for number, data in enumerate(_told(one), start=1):
                 if (one.number, number) > (row, place):

@@ -32,7 +32,7 @@ async def examine(store: "PostgresStore", level: "Level") -> list[Check]:
     try:
         psycopg, _ = driver()
         checks.append(Check("driver", "ok", f"psycopg {psycopg.__version__}, {psycopg.pq.__impl__}"))
-        async with await psycopg.AsyncConnection.connect(store.address.url, autocommit=True) as connection:
+        async with await psycopg.AsyncConnection.connect(store.address.url, **store.options()) as connection:
             checks += [check async for check in _found(connection, store, level)]
     except OperatorError as error:
         checks.append(Check("server", "failed", str(error)))

@@ -91,13 +91,13 @@ class PostgresStore:
         """Connect, make or bring the tables up to date, and refuse foreign or newer ones."""
         psycopg, pool = driver()
         try:
-            async with await psycopg.AsyncConnection.connect(self.address.url, **self._options()) as connection:
+            async with await psycopg.AsyncConnection.connect(self.address.url, **self.options()) as connection:
                 await prepare(connection, self)
         except psycopg.Error as error:
             raise unavailable(str(self), error) from error
         self._pool = pool.AsyncConnectionPool(
             self.address.url,
-            kwargs=self._options(),
+            kwargs=self.options(),
             min_size=1,
             max_size=self._connections,
             timeout=self._patience,
@@ -116,6 +116,26 @@ class PostgresStore:
         with self._renewing:
             self._hang_up()
 
+    def options(self) -> dict[str, Any]:
+        """Return what every connection is made with, where its URL does not say otherwise."""
+        psycopg, _ = driver()
+        given = psycopg.conninfo.conninfo_to_dict(self.address.url)
+        seconds = max(2, int(self._patience))  # libpq counts whole seconds, and from two on
+        ours = {
+            "application_name": "converge",
+            "connect_timeout": seconds,
+            # Without these a network that is cut keeps a statement waiting for a quarter of an hour, or for hours.
+            "tcp_user_timeout": seconds * 1_000,
+            "keepalives_idle": seconds,
+            "keepalives_interval": 1,
+        }
+        options = f"-c synchronous_commit={_LEVELS[self.level]} -c client_encoding=UTF8"
+        return {
+            **{name: value for name, value in ours.items() if name not in given},
+            "autocommit": True,
+            "options": f"{given.get('options', '')} {options}".strip(),
+        }
+
     # --- leases -------------------------------------------------------------------------------------------------
 
     async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
@@ -130,13 +150,15 @@ class PostgresStore:
     def renew(self, leases: Iterable[Lease], expires: float) -> None:
         """Put off when leases expire, on a connection of its own: the others belong to an event loop."""
         ours = [(lease.job_id, lease.epoch) for lease in leases]
-        if not ours or self._pool is None:
+        if not ours:
             return
         psycopg, _ = driver()
         with self._renewing:
+            if self._pool is None:  # asked here, for it may be closed by another thread: nobody would hang up then
+                return
             try:
                 if self._direct is None:
-                    self._direct = psycopg.Connection.connect(self.address.url, **self._options())
+                    self._direct = psycopg.Connection.connect(self.address.url, **self.options())
                 jobs, epochs = map(list, zip(*ours, strict=True))
                 self._direct.execute(self.says.renew, (expires, jobs, epochs)).close()
             except psycopg.Error as error:
@@ -331,15 +353,6 @@ class PostgresStore:
             reraise=True,
         )
         return await trying(self._once, work)
-
-    def _options(self) -> dict[str, Any]:
-        """Return what every connection is made with."""
-        return {
-            "autocommit": True,
-            "application_name": "converge",
-            "connect_timeout": max(2, int(self._patience)),  # libpq counts whole seconds, and from two on
-            "options": f"-c synchronous_commit={_LEVELS[self.level]} -c client_encoding=UTF8",
-        }
 
     def _hang_up(self) -> None:
         direct, self._direct = self._direct, None
