@@ -11,7 +11,7 @@
 It needs the extra `service`. Who may ask is the affair of whatever stands in front of it.
 """
 
-__all__ = ["Jobs", "service"]
+__all__ = ["Full", "Jobs", "service"]
 
 import logging
 import time

@@ -35,10 +35,8 @@ def mcp(
 
     Example: converge mcp --store sqlite:////home/ada/jobs.db --decide ada
     """
-    try:
-        from converge.mcp import job_server
-    except ModuleNotFoundError as error:
-        raise OptionInvalid("mcp", "it needs the extra mcp: pip install 'converge-runtime[mcp]'") from error
+    from converge.mcp import job_server
+
     if decide is not None and not decide.strip():
         raise OptionInvalid("--decide", "say who decides: it is kept with the job")
     place, engine = existing_store(store), load_target(target).engine if target else None

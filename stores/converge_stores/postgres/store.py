@@ -169,7 +169,7 @@ class PostgresStore:
         """Give a lease back, and note number and digest of the job's last row."""
         which = {"job": lease.job_id, "epoch": lease.epoch}
         await self._execute(self.says.release, which)
-        if lease.epoch == 1 and lease.job_id not in self._heads:
+        if self._heads.pop(lease.job_id, None) is None and lease.epoch == 1:
             await self._execute(self.says.forget, which)
 
     async def holder(self, job_id: str, now: float) -> Lease | None:

@@ -135,7 +135,7 @@ class SQLiteStore:
     async def release(self, lease: Lease) -> None:
         """Give a lease back, and note number and digest of the job's last row."""
         await self._write(RELEASE, (lease.job_id, lease.epoch))
-        if lease.epoch == 1 and lease.job_id not in self._heads:
+        if self._heads.pop(lease.job_id, None) is None and lease.epoch == 1:
             await self._write(FORGET, (lease.job_id,))
 
     async def holder(self, job_id: str, now: float) -> Lease | None:
