@@ -257,12 +257,15 @@ class Job:
                 self._watched = partial(tasks.start_soon, self._watch, actor)
                 if self._store.durable or self._posted.is_set():
                     self._begin_to_watch()
-                with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope as scope:
-                    actor.scopes = (scope, deadline, tasks.cancel_scope)
-                    await actor.run(pool)
-                    pool.close()  # it ended by itself, so nobody is at work
-                    self._is_over, self._watched = True, None
-                    self._posted.set()
+                try:
+                    with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope as scope:
+                        actor.scopes = (scope, deadline, tasks.cancel_scope)
+                        await actor.run(pool)
+                        pool.close()  # it ended by itself, so nobody is at work
+                        self._is_over = True
+                        self._posted.set()
+                finally:
+                    self._watched = None  # who posts a letter from now on must not begin a task here
                 if not self._is_over:  # though a worker may just have come to the end
                     tasks.cancel_scope.cancel()
             if actor.stop is None:

@@ -75,7 +75,7 @@ class Machine:
         self._exhausted: tuple[str, ...] = ()
         self._churn = Churn(self.context)
         self._stated = (0, 0)  # how much was known when violations were last stated
-        self._mends = kind_of(Violation).label in wiring.readers
+        self._mends = kind_of(Violation).label in wiring.flow.readers
         self._due: list[Commit] = []  # what was given from outside, before anything is made of it
         self._warnings = Warnings(self.context, self.trace)
         self._remarked: set[int] = set()

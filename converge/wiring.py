@@ -40,7 +40,6 @@ class Wiring:
         if inputs is not None:
             self._refuse_undeclared_inputs({kind_of(cls).label for cls in inputs})
         self.agents, self.flow = _as_replacing_as_can_be(self.agents)
-        self.readers: Mapping[str, tuple[int, ...]] = self._index_readers()
         self.allowances = {agent.name: agent.budget for agent in self.agents if agent.budget is not None}
         self.reads_liveness = any(agent.replacing for agent in self.agents)
         if not allow_disputes and (circle := self.flow.forbidden_circle()):
@@ -124,13 +123,6 @@ class Wiring:
                 f"kind {missing[0]} is read and no agent writes it: "
                 "add it to Engine(inputs=[...]) if it is given from outside, or mend the writes= of its author"
             )
-
-    def _index_readers(self) -> dict[str, tuple[int, ...]]:
-        readers: dict[str, list[int]] = {}
-        for number, agent in enumerate(self.agents):
-            for label in agent.reader.reads or ():
-                readers.setdefault(label, []).append(number)
-        return {label: tuple(numbers) for label, numbers in readers.items()}
 
     def _describe(self, circle: Sequence[int]) -> str:
         """Say how the conclusions of an agent that replaces come back to it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from converge.cli.place import store_at
+from converge.cli.throughput import WorkersFailed, _together
 from converge.stores import PostgresStore
 from tests.commands import Cli, command_line
 from tests.postgres import Postgres
@@ -85,6 +86,7 @@ def test_an_address_that_is_none_is_an_option_that_does_not_fit(cli: Cli):
             "postgresql://db/jobs?level=process&options=-c%20work_mem%3D8MB",
             "postgresql://db/jobs?options=-c%20work_mem%3D8MB",
         ),
+        ("postgresql://db/jobs?schema=mine&password=a+b", "postgresql://db/jobs?password=a%2Bb"),
     ],
 )
 def test_a_driver_is_given_the_url_without_what_is_for_the_store(address: str, url: str):
@@ -130,6 +132,13 @@ def test_many_jobs_are_measured_in_a_table(cli: Cli):
     out = cli("bench", "--jobs", "4").out
     assert re.search(r"^sqlite +1 +4 +[\d.]+ +\d+", out, re.MULTILINE)
     assert re.search(r"^sqlite +[\d,]+ +[\d,]+ +[\d.]+", out, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_processes_that_fail_are_told_of_and_not_waited_for(tmp_path: Path):
+    """As where a server has not enough connections: nobody waits at the door for one that does not come."""
+    with pytest.raises(WorkersFailed, match="2 of 2 processes failed: see what they say above"):
+        _together(f"sqlite:///{tmp_path}/no-such-folder/jobs.db", 4, 2)
 
 
 def test_only_a_database_is_measured_by_address(cli: Cli):

@@ -312,6 +312,46 @@ def test_what_is_finer_than_a_microsecond_is_refused():
     ]
 
 
+class Begun(Fact):
+    at: datetime | None
+
+
+class Lasted(Fact):
+    at: timedelta | None
+
+
+class Daily(Fact):
+    at: time | None
+
+
+NANOSECONDS = [1_000, None, 1_001]
+FINE = r"row 2: at: 1,001 ns is finer than a microsecond: round it, as in "
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [(Begun, polars.Datetime("ns", "UTC")), (Lasted, polars.Duration("ns")), (Daily, polars.Time)],
+)
+def test_polars_has_nothing_rounded_without_a_word_either(kind: type[Fact], type_: Any):
+    """Its own `to_list` would."""
+    frame = polars.DataFrame({"at": polars.Series(NANOSECONDS).cast(type_)})
+    with pytest.raises(FrameInvalid, match=FINE):
+        from_polars(kind, frame)
+    assert len(from_polars(kind, frame[:2])) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_"),
+    [(Begun, pyarrow.timestamp("ns", "UTC")), (Lasted, pyarrow.duration("ns")), (Daily, pyarrow.time64("ns"))],
+)
+def test_arrow_has_nothing_rounded_without_a_word_either(kind: type[Fact], type_: Any):
+    """Its own `to_pylist` gives what pydantic would round."""
+    table = pyarrow.table({"at": pyarrow.array(NANOSECONDS, type_)})
+    with pytest.raises(FrameInvalid, match=FINE):
+        from_arrow(kind, table)
+    assert len(from_arrow(kind, table[:2])) == 2
+
+
 def test_two_columns_of_one_name_are_refused():
     frame = pandas.DataFrame([["a", 1, 2]], columns=["name", "severity", "severity"])
     with pytest.raises(FrameInvalid, match="two columns are named 'severity': name each once"):

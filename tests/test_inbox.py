@@ -250,6 +250,24 @@ async def test_a_letter_is_merged_once(made: MakeStore, tmp_path: Path):
 
 @in_memory_and_in_a_file
 @pytest.mark.asyncio
+async def test_a_letter_to_a_job_that_was_cancelled_and_not_left_yet_waits_for_its_resume(
+    made: MakeStore, tmp_path: Path
+):
+    """Nobody looks for it any more, and who gives it need not know."""
+    desk = Desk("slow")
+    engine = Engine(desk.agents(), store=made(tmp_path / "jobs.db"), checkpoints="manual")
+    async with engine.start("review", [SLOW], job_id="one") as job:
+        await desk.asked.wait()
+        job.cancel()
+        await job.outcome()
+        await engine.give("one", LATE)
+    desk.told.set()
+    outcome = await engine.resume("one")
+    assert (outcome.converged, opinions(outcome)) == (True, EVERYTHING)
+
+
+@in_memory_and_in_a_file
+@pytest.mark.asyncio
 async def test_several_letters_are_merged_in_their_order(made: MakeStore, tmp_path: Path):
     """A marker may come after what it marks."""
     engine = Engine(Desk().agents(), store=made(tmp_path / "jobs.db"))

@@ -19,7 +19,7 @@ from converge.mcp import job_server
 from converge.stores import MemoryStore, SQLiteStore
 from converge.testing import Reply, ScriptedModel
 from converge.trace import Captured
-from converge_agents.errors import ToolUnknown, ToolWrites
+from converge_agents.errors import ToolServerFailed, ToolUnknown, ToolWrites
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow  # a process for each test, which takes a second to import what it needs
@@ -158,6 +158,13 @@ async def test_a_server_that_ends_fails_the_activation_and_nothing_is_captured(t
     assert type(outcome.errors["consult"]).__name__ == "ToolServerFailed"
     assert {event.name for event in outcome.trace if isinstance(event, Captured)} == {"ask"}
     assert calls.read_text() == "vanish\n"
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_does_not_list_its_tools_is_named_as_what_failed(tmp_path):
+    client, _ = insurer(tmp_path)
+    with pytest.raises(ToolServerFailed, match=r"the list of tools: its MCP server did not answer .*, then ask again"):
+        await mcp_tools(client)  # not entered
 
 
 # --- jobs of a store, for a client -----------------------------------------------------------------------------------

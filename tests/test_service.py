@@ -7,15 +7,22 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 
-from converge.stores import SQLiteStore
+from converge import Engine, View, agent
+from converge.errors import StoreUnavailable
+from converge.ports import JobSummary
+from converge.stores import MemoryStore, SQLiteStore
+from converge_agents.service import Jobs
+from tests.serving import Rung, Top
 
 ROOT = Path(__file__).parents[1]
 PATHS = {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "agents", ROOT / "stores")))}
@@ -226,6 +233,45 @@ async def test_a_process_that_is_there_takes_over_from_one_that_ends(tmp_path: P
         while stop_in(await new.followed("one")) == "cancelled":
             pass  # a stream that ends with the old process is asked for once more, as a browser does
         assert (await new.look("one"))["answer"] == [{"kind": "Top", "fact": {"job": "one", "said": "rung 4"}}]
+
+
+class Away(MemoryStore):
+    """A store that fails whoever looks for jobs, from when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away, self.was_asked = False, anyio.Event()
+
+    async def jobs(self) -> Sequence[JobSummary]:
+        if self.is_away:
+            self.was_asked.set()
+            raise StoreUnavailable(repr(self), "the server does not answer")
+        return await super().jobs()
+
+
+async def test_a_store_that_is_away_when_jobs_are_looked_for_ends_none_of_those_that_run(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """They may not need it at that moment, and there is another look."""
+    monkeypatch.setattr("converge_agents.service._AGAIN_SECONDS", 0.001)
+    store, gate = Away(), anyio.Event()
+
+    @agent(reads=Rung, writes=Top)
+    async def climb(view: View):
+        await gate.wait()
+        return [Top(rung.job, "there").because(rung) for rung in view.new(Rung)]
+
+    jobs = Jobs(Engine([climb], store=store), "climb", limit=10)
+    async with jobs.open():
+        await jobs.submit("one", [Rung("one", 1)])
+        store.is_away = True
+        await store.was_asked.wait()
+        await anyio.lowlevel.checkpoint()
+        gate.set()
+        while "one" in jobs:
+            await jobs.news("one")
+    store.is_away = False
+    assert [job.stop for job in await store.jobs()] == ["fixed_point"]
 
 
 # --- many jobs --------------------------------------------------------------------------------------------------------

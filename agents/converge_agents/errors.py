@@ -312,12 +312,11 @@ class ToolWrites(ConvergeError):
 
 
 class ToolServerFailed(ConvergeError):
-    """Raised when an MCP server gives no answer; the call is made again when the agent is."""
+    """Raised when an MCP server gives no answer; a call is made again when the agent is. name: None for its list."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(
-            f"tool {name}: its MCP server did not answer ({reason}): see that it runs, then resume the job"
-        )
+    def __init__(self, name: str | None, reason: str) -> None:
+        what, then = ("the list of tools", "ask again") if name is None else (f"tool {name}", "resume the job")
+        super().__init__(f"{what}: its MCP server did not answer ({reason}): see that it runs, then {then}")
 
 
 class AnswerRefused(AnswerInvalid):

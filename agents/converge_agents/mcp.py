@@ -99,9 +99,14 @@ class MCPTool:
 
 
 async def _listed(client: "Client") -> AsyncIterator["Listed"]:
+    from mcp import MCPError
+
     cursor: str | None = None
     while True:
-        page = await client.list_tools(cursor=cursor)
+        try:
+            page = await client.list_tools(cursor=cursor)
+        except (MCPError, OSError, RuntimeError) as error:
+            raise ToolServerFailed(None, f"{type(error).__name__}: {error}") from error
         for tool in page.tools:
             yield tool
         cursor = page.next_cursor

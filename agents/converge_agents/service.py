@@ -117,7 +117,10 @@ class Jobs:
         """Take over, from time to time, what a process that has ended meanwhile left unfinished."""
         while True:
             await anyio.sleep(_AGAIN_SECONDS)
-            await self._go_on()
+            try:
+                await self._go_on()
+            except ConvergeError as error:  # a store that is away for a moment must not end the jobs that run
+                _log.warning("jobs that nobody runs were not looked for: %s", error)
 
     async def _go_on(self) -> None:
         for job in await self._engine.store.jobs():

@@ -94,7 +94,7 @@ async def reading(address: str) -> AsyncIterator[Store]:
 def _postgres_at(address: str, *, create: bool) -> PostgresStore:
     """Return the store of a URL; `schema` and `level` are for the store, and everything else for the driver."""
     place, _, query = address.partition("?")
-    given = dict(parse_qsl(query, keep_blank_values=True))
+    given = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))  # a plus is no space to libpq
     schema, level = given.pop("schema", "converge"), given.pop("level", "power")
     # By hand: urllib leaves out an empty host with its slashes, and writes a space as libpq does not read it.
     url = f"{place}?{urlencode(given, quote_via=quote)}" if given else place

@@ -3,7 +3,7 @@
 What is measured leaves nothing behind: a file lies in a temporary folder, a schema of a database is dropped again.
 """
 
-__all__ = ["Commit", "Throughput", "commits", "throughputs"]
+__all__ = ["Commit", "Throughput", "WorkersFailed", "commits", "throughputs"]
 
 import multiprocessing
 import os
@@ -24,6 +24,7 @@ from converge.agent import Agent
 from converge.chain import JobHeader, StoredRow, header_row
 from converge.cli.place import store_at
 from converge.engine import Engine
+from converge.errors import OperatorError
 from converge.fact import Assertion, Fact
 from converge.lease import this_process
 from converge.ports import Lease, Store
@@ -38,7 +39,17 @@ _CYCLES = 10  # of each job
 _FACTS_EACH = 3  # of each cycle
 _AT_ONCE = 16  # jobs of one process
 _ROUNDS = 20  # of commits, each beside as many bare ones
+_PATIENCE = 120.0  # seconds until a process that was killed before all could begin is given up
 _FRESH = multiprocessing.get_context("spawn")
+
+
+class WorkersFailed(OperatorError):
+    """Raised when processes that were to run jobs failed; what they say of it is on stderr."""
+
+    def __init__(self, failed: int, workers: int) -> None:
+        super().__init__(
+            f"{failed} of {workers} processes failed: see what they say above, and that the store takes so many at once"
+        )
 
 
 class Throughput(NamedTuple):
@@ -98,7 +109,7 @@ def _place(address: str | None) -> Iterator[str]:
 
 
 def throughputs(address: str | None, jobs: int, workers: int) -> Iterator[Throughput]:
-    """Iterate over what 1, 2, ... processes do, each time with as many jobs in an empty store."""
+    """Iterate over what 1, 2, ... processes do, each time with as many jobs in an empty store. Raises WorkersFailed."""
     for count in range(1, workers + 1):
         with _place(address) as place:
             anyio.run(_opened, store_at(place))  # so that nobody waits for tables
@@ -106,19 +117,25 @@ def throughputs(address: str | None, jobs: int, workers: int) -> Iterator[Throug
 
 
 def _together(place: str, jobs: int, workers: int) -> float:
-    door, results = _FRESH.Barrier(workers), _FRESH.Queue()
+    door, results = _FRESH.Barrier(workers, timeout=_PATIENCE), _FRESH.Queue()
     shares = [range(first, jobs, workers) for first in range(workers)]
     processes = [_FRESH.Process(target=_work, args=(place, share, door, results)) for share in shares]
     for process in processes:
         process.start()
-    spans = [results.get() for _ in processes]
     for process in processes:
-        process.join()
+        process.join()  # first: one that failed tells nothing, and would be waited for
+    if failed := [process.exitcode for process in processes if process.exitcode]:
+        raise WorkersFailed(len(failed), workers)
+    spans = [results.get() for _ in processes]
     return float(max(end for _, end in spans) - min(begin for begin, _ in spans))
 
 
 def _work(place: str, share: Sequence[int], door: Barrier, results: "Queue[tuple[float, float]]") -> None:
-    results.put(anyio.run(_run, store_at(place), share, door.wait))
+    try:
+        results.put(anyio.run(_run, store_at(place), share, door.wait))
+    except BaseException:
+        door.abort()  # nobody waits there for one that does not come
+        raise
 
 
 async def _run(store: Store, share: Sequence[int], ready: Callable[[], object]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from converge.errors import FrameInvalid
 from converge.fact import Fact, kind_of
 from converge.frames.column import Column
-from converge.frames.table import facts_in, is_zoned, need, table_of
+from converge.frames.table import facts_in, is_zoned, need, refuse_finer, table_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -45,7 +45,18 @@ def from_arrow(kind: type[F], table: "pyarrow.Table") -> list[F]:
 
     if not isinstance(table, pyarrow.Table):
         raise FrameInvalid(kind_of(kind).label, f"a pyarrow.Table is needed, not a {type(table).__name__}")
-    return facts_in(kind, table.column_names, table.num_rows, lambda column: table.column(column.name).to_pylist())
+
+    def read(column: Column) -> Sequence[Any]:
+        cells = table.column(column.name)
+        if getattr(cells.type, "unit", None) == "ns":  # of a timestamp, a duration or a time
+            refuse_finer(kind, column.name, cells.cast("int64").to_pylist(), _ROUND)
+        found: list[Any] = cells.to_pylist()
+        return found
+
+    return facts_in(kind, table.column_names, table.num_rows, read)
+
+
+_ROUND = "pyarrow.compute.round_temporal(column, unit='microsecond')"
 
 
 def _type(pyarrow: Any, column: Column, cells: Sequence[Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from converge.errors import FrameInvalid
 from converge.fact import Fact, kind_of
 from converge.frames.column import Column
-from converge.frames.table import facts_in, is_zoned, need, table_of
+from converge.frames.table import facts_in, is_zoned, need, refuse_finer, table_of
 
 if TYPE_CHECKING:
     import polars
@@ -43,7 +43,19 @@ def from_polars(kind: type[F], frame: "polars.DataFrame") -> list[F]:
 
     if not isinstance(frame, polars.DataFrame):
         raise FrameInvalid(kind_of(kind).label, f"a polars.DataFrame is needed, not a {type(frame).__name__}")
-    return facts_in(kind, frame.columns, frame.height, lambda column: frame[column.name].to_list())
+
+    def read(column: Column) -> Sequence[Any]:
+        cells = frame[column.name]
+        is_time = cells.dtype == polars.Time
+        if is_time or getattr(cells.dtype, "time_unit", None) == "ns":
+            refuse_finer(kind, column.name, cells.to_physical().to_list(), _ROUND_TIME if is_time else _ROUND)
+        return cells.to_list()
+
+    return facts_in(kind, frame.columns, frame.height, read)
+
+
+_ROUND = ".dt.cast_time_unit('us')"
+_ROUND_TIME = "(column.to_physical() // 1000 * 1000).cast(polars.Time)"
 
 
 def _dtype(polars: Any, column: Column, cells: Sequence[Any]) -> Any:

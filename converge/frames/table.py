@@ -1,6 +1,6 @@
 """Facts of one kind as columns of cells, and cells as facts again: what all libraries have in common."""
 
-__all__ = ["Table", "facts_in", "is_zoned", "need", "table_of"]
+__all__ = ["Table", "facts_in", "is_zoned", "need", "refuse_finer", "table_of"]
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -75,6 +75,14 @@ def facts_in(kind: type[F], names: Sequence[Any], size: int, read: Callable[[Col
     columns = _matched(kind, list(names))
     cells = [read(column) for column in columns]
     return [_fact(kind, row, columns, values) for row, values in enumerate(zip(*cells, strict=True))]
+
+
+def refuse_finer(kind: type[Fact], name: str, nanoseconds: Iterable[int | None], remedy: str) -> None:
+    """Raise FrameInvalid for the first time in a column that is finer than a microsecond, which facts do not hold."""
+    for row, value in enumerate(nanoseconds):
+        if value is not None and value % 1_000:
+            fine = f"{name}: {value:,} ns is finer than a microsecond: round it, as in {remedy}"
+            raise FrameInvalid(kind_of(kind).label, fine, row)
 
 
 def _matched(kind: type[Fact], names: list[Any]) -> list[Column]:

@@ -20,7 +20,7 @@ from converge.fact import Fact, kind_of
 from converge.intent import RootIntent
 from converge.temporal.attempt import attempt
 from converge.temporal.failure import failure_of
-from converge.temporal.reading import chosen_kinds, facts_of, read
+from converge.temporal.reading import chosen_kinds, facts_of, read, read_all
 from converge.temporal.telling import told
 from converge.temporal.values import DecisionInput, FactLine, JobInput, JobOutcome
 
@@ -77,7 +77,7 @@ def converge_giving(engine: Engines) -> Callable[[str, list[FactLine]], Awaitabl
 
     @activity.defn(name="converge_give")
     async def converge_give(job_id: str, given: Any) -> None:
-        lines = [read(FactLine, line) for line in given]
+        lines = read_all(FactLine, given)
         with _failing():
             here = engine_here()
             await here.give(job_id, facts_of(lines, here.kinds))

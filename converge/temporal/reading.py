@@ -1,6 +1,6 @@
 """What came through Temporal as what an engine takes: values checked, facts of its kinds, a root intent."""
 
-__all__ = ["chosen_kinds", "facts_of", "intent_of", "read"]
+__all__ = ["chosen_kinds", "facts_of", "intent_of", "read", "read_all"]
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -26,6 +26,13 @@ def read(cls: type[V], given: Any) -> V:
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all of it'}: {one['msg']}" for one in error.errors())
         raise refused(f"{cls.__name__}Invalid", f"a {cls.__name__} was given that is none: {told}") from error
+
+
+def read_all(cls: type[V], given: Any) -> list[V]:
+    """Return what was given as a list of such values. Raises a failure that is not retried."""
+    if not isinstance(given, (list, tuple)):
+        raise refused(f"{cls.__name__}Invalid", f"a list of {cls.__name__} values is needed, not {given!r:.80}")
+    return [read(cls, one) for one in given]
 
 
 def facts_of(lines: Iterable[FactLine], kinds: Mapping[str, Kind]) -> list[Fact]:

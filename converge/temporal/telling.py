@@ -31,7 +31,7 @@ def told(outcome: Outcome, chosen: Iterable[Kind]) -> JobOutcome:
         facts=tuple(line for kind in chosen for line in _live(outcome, kind.cls)),
         asked=tuple(map(_asked, outcome.asked)),
     )
-    if (size := len(value.model_dump_json())) > _MOST:
+    if (size := len(value.model_dump_json().encode())) > _MOST:
         sentence = (
             f"the outcome of job {outcome.job_id!r} has {size:,} bytes with what it asks and the chosen facts, and "
             f"{_MOST:,} is the limit: choose fewer kinds, and read the rest from the store"

@@ -290,7 +290,9 @@ class SQLiteStore:
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
-        newest = await self._fetch(f"SELECT job_id FROM leases ORDER BY rowid DESC LIMIT {_MOST_NAMES}")
+        # By leases, of which there is one a job: whoever asks may have taken one for the id that is not there.
+        query = f"SELECT job_id FROM leases WHERE job_id != ? ORDER BY rowid DESC LIMIT {_MOST_NAMES}"
+        newest = await self._fetch(query, (job_id,))
         return JobUnknown(job_id, str(self.path), [name for (name,) in newest])
 
     async def _fetch(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
