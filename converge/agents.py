@@ -3,6 +3,6 @@
 A team is imported by its own name: `from converge_agents.teams import strategy`.
 """
 
-from converge_agents import Answer, LLMAgent, Model, Price, mcp_tools
+from converge_agents import Answer, CallableModel, LLMAgent, Model, Price, PydanticAI, mcp_tools
 
-__all__ = ["Answer", "LLMAgent", "Model", "Price", "mcp_tools"]
+__all__ = ["Answer", "CallableModel", "LLMAgent", "Model", "Price", "PydanticAI", "mcp_tools"]

@@ -51,7 +51,7 @@ FACES = {
         "run",
         "same_as",
     ],
-    "converge.agents": ["Answer", "LLMAgent", "Model", "Price", "mcp_tools"],
+    "converge.agents": ["Answer", "CallableModel", "LLMAgent", "Model", "Price", "PydanticAI", "mcp_tools"],
     "converge.explain": [
         "Absence",
         "Call",
@@ -65,6 +65,7 @@ FACES = {
     ],
     "converge.frames": ["from_arrow", "from_pandas", "from_polars", "to_arrow", "to_pandas", "to_polars"],
     "converge.inspector": ["event_stream", "inspector"],
+    "converge.mcp": ["job_server"],
     "converge.stores": ["MemoryStore", "PostgresStore", "SQLiteStore"],
     "converge.telemetry": ["Telemetry"],
     "converge.temporal": [

@@ -70,9 +70,27 @@ def test_a_face_shows_exactly_what_its_package_shows(face: str):
 
 def test_importing_converge_imports_no_model_client_driver_or_terminal():
     """The heavy parts wait until they are used: `import converge` is paid by every program."""
-    heavy = ["openai", "aiosqlite", "typer", "rich", "converge.explain"]
+    heavy = ["openai", "aiosqlite", "typer", "rich", "opentelemetry", "mcp", "pydantic_ai", "converge.explain"]
     program = f"import converge, json, sys; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     assert json.loads(python("-c", program)) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "extra"),
+    [
+        ("import converge.telemetry", "otel"),
+        ("import converge.mcp", "mcp"),
+        ("from converge.agents import PydanticAI; PydanticAI('test')", "pydantic-ai"),
+    ],
+)
+def test_what_needs_an_extra_names_it_in_one_sentence(program: str, extra: str):
+    """And what comes before it is imported without."""
+    missing = {"otel": "opentelemetry", "mcp": "mcp", "pydantic-ai": "pydantic_ai"}[extra]
+    tried = (
+        f"import sys; sys.modules[{missing!r}] = None; import converge.agents, converge.stores\n"
+        f"try:\n    exec({program!r})\nexcept ModuleNotFoundError as error:\n    print(error)"
+    )
+    assert python("-c", tried).strip().endswith(f"needs the extra {extra}: pip install 'converge-runtime[{extra}]'")
 
 
 @pytest.mark.parametrize("folder", ["agents", "stores"])

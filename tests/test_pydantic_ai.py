@@ -17,15 +17,13 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.usage import RequestUsage
 
 from converge import Budget, Engine, Fact, RootIntent, StopReason
-from converge.agents import Answer, LLMAgent, Price
+from converge.agents import Answer, CallableModel, LLMAgent, Price, PydanticAI
 from converge.errors import AgentInvalid
 from converge.stores import SQLiteStore
 from converge.telemetry import Telemetry
 from converge.testing import forbid_model_requests
 from converge.trace import Captured
-from converge_agents.answering import CallableModel
 from converge_agents.errors import ClientFailed, ModelInvalid, RequestsForbidden
-from converge_agents.pydantic_ai import PydanticAI
 
 
 class Signal(Fact):

@@ -506,13 +506,6 @@ def test_an_engine_without_it_loads_nothing_of_it():
     assert in_python(program).stdout.strip() == "[]"
 
 
-def test_without_the_extra_one_sentence_names_it():
-    program = "import sys; sys.modules['opentelemetry'] = None\nimport converge.telemetry"
-    said = in_python(program).stderr.strip().splitlines()[-1]
-    sentence = "converge.telemetry needs the extra otel: pip install 'converge-runtime[otel]'"
-    assert said == f"converge.errors.ExtraMissing: {sentence}"
-
-
 @pytest.mark.parametrize("given", [Telemetry, True, "on"])
 def test_what_is_no_telemetry_is_refused_by_its_name(given):
     with pytest.raises(EngineInvalid, match=r"Engine\(telemetry=\.\.\.\)"):

@@ -19,6 +19,7 @@ from converge_agents.asking import Meter, OnText
 from converge_agents.conversation import Asks
 from converge_agents.errors import DeadlinePassed, ModelInvalid
 from converge_agents.price import Price, Prices, price_of
+from converge_agents.pydantic_ai import PydanticAI
 
 Function = Callable[..., Awaitable[Any]]
 
@@ -98,8 +99,6 @@ def answering(agent: str, given: Any) -> Asks:
     if hasattr(given, "ask") and not isinstance(given, type):
         return given  # type: ignore[no-any-return]
     if any(cls.__module__.partition(".")[0] == "pydantic_ai" for cls in type(given).__mro__):
-        from converge_agents.pydantic_ai import PydanticAI
-
         return PydanticAI(given)
     if callable(given) and not isinstance(given, type):
         return CallableModel(given)
