@@ -69,6 +69,7 @@ class Pool:
         self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
         self._closed = False
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
+        self._giving_way = False  # a worker lets everybody else have a turn, of which no other worker is to make use
 
     def open(self) -> None:
         """Have a first worker there by the time that there is work."""
@@ -101,7 +102,7 @@ class Pool:
         while not self._closed:
             self._waking = False
             turn = now = self._clock.elapsed()
-            while self._ready:
+            while self._ready and not self._giving_way:
                 activation = self._ready.popleft()
                 if self._ready and not self._waking:
                     self._wake_one()
@@ -118,11 +119,23 @@ class Pool:
                     await self._attend()
                     now = self._clock.elapsed()
                 if now - turn > _TURN_SECONDS:
-                    await anyio.lowlevel.checkpoint()
+                    await self._give_way()
                     turn = now = self._clock.elapsed()
             if not self._closed:  # as it may be by now, where it gave way
                 self._parked += 1
                 await self._calls.acquire()
+
+    async def _give_way(self) -> None:
+        if self._giving_way:  # another one does already, and comes back for what there is
+            await anyio.lowlevel.checkpoint()
+            return
+        self._giving_way = True
+        try:
+            await anyio.lowlevel.checkpoint()
+        finally:
+            self._giving_way = False
+            if self._ready:
+                self._wake_one()
 
     async def _attend(self) -> None:
         """Have what has ended merged, where nobody else is at work."""

@@ -1,0 +1,54 @@
+"""A job whose agents never wait shares the event loop: others have their turn after a while, whoever runs."""
+
+import asyncio
+from functools import partial
+from itertools import pairwise
+
+import anyio
+import pytest
+
+from converge import Agent, Assertion, Engine, Fact, View
+from converge.clock import SystemClock
+
+
+class Lap(Fact):
+    lane: int
+    number: int
+
+
+def run_on(lane: int, view: View) -> list[Assertion]:
+    """Run thirty laps, and never wait."""
+    mine = [lap for lap in view.new(Lap) if lap.lane == lane and lap.number < 30]
+    return [Lap(lane, lap.number + 1).because(lap) for lap in mine]
+
+
+class CountingClock(SystemClock):
+    """Time that passes by a millisecond whenever somebody looks at it, as the job does for each activation."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def elapsed(self) -> float:
+        """Return the seconds that have passed."""
+        self.looks += 1
+        return self.looks / 1_000
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("lanes", [1, 100])
+async def test_agents_that_never_wait_leave_everybody_else_a_turn(lanes: int):
+    """Between two turns of another task a job has a turn or two of ten milliseconds, and not one for each agent."""
+    clock, seen, ended = CountingClock(), [0], anyio.Event()
+
+    async def other() -> None:
+        while not ended.is_set():
+            seen.append(clock.looks)
+            await asyncio.sleep(0)
+
+    runners = [Agent(f"lane-{lane}", partial(run_on, lane), reads=(Lap,), writes=(Lap,)) for lane in range(lanes)]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(other)
+        outcome = await Engine(runners, clock=clock).run("run", [Lap(lane, 0) for lane in range(lanes)])
+        ended.set()
+    assert len(outcome.context.live(Lap)) == 31 * lanes
+    assert max(later - before for before, later in pairwise(seen)) < 40
