@@ -91,14 +91,23 @@ QUESTIONS = [f"{ladder} {number}" for ladder in ("flat", "long") for number in r
 NIGHTLY = os.environ.get("CONVERGE_NIGHTLY") == "1"
 
 
+@pytest.fixture(params=["file", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a store that nothing is in yet."""
+    if request.param == "file":
+        return f"sqlite:///{tmp_path / 'jobs.db'}"
+    database = request.getfixturevalue("database")
+    return f"{database.url}?schema={database.schema()}"
+
+
 @pytest.mark.parametrize("moment", QUESTIONS if NIGHTLY else ["long 3"])
 @pytest.mark.asyncio
 async def test_a_worker_killed_in_the_middle_of_a_call_changes_nothing(
-    tmp_path: Path, server: Temporal, client: Client, moment: str
+    tmp_path: Path, server: Temporal, client: Client, place: str, moment: str
 ):
     """Another one comes to the same digests, and asks nothing again but what nobody had heard the answer to."""
-    job, queue = JobInput.of("job", "climb", FACTS, heartbeat_seconds=2), f"killed at {moment}"
-    place, counted = f"sqlite:///{tmp_path / 'jobs.db'}", {"CONVERGE_TEST_CALLS": str(tmp_path / "calls")}
+    job, queue = JobInput.of("job", "climb", FACTS, heartbeat_seconds=2), f"killed at {moment}, {place[:6]}"
+    counted = {"CONVERGE_TEST_CALLS": str(tmp_path / "calls")}
     killed = {"CONVERGE_TEST_AT": moment, "CONVERGE_TEST_SIGNAL": "SIGKILL"}
     with working(place, server, queue, {**counted, **killed}) as first:
         handle = await given(client, job, queue)
