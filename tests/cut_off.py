@@ -61,7 +61,8 @@ async def told(folder: Path, lease: float) -> dict[str, Any]:
     job = JobInput.of("job", "climb", FACTS, heartbeat_seconds=3)
     with network(1) as one, network(2) as two, postgres(HERE) as database, temporal(host=HERE) as server:
         client, heard = await reached(server), folder / "heard"
-        start = partial(started, database.url, server, "cut", "--lease", str(lease))
+        place = f"{database.url}?patience={4 * lease}"  # whoever is cut off is still trying when it is back
+        start = partial(started, place, server, "cut", "--lease", str(lease))
         with start(within=one, variables=held, heard=heard) as first, start(within=two, variables=asked) as second:
             second.send_signal(signal.SIGSTOP)  # so that the first one gets the job
             until_at_work(first)

@@ -96,6 +96,11 @@ def test_a_driver_is_given_the_url_without_what_is_for_the_store(address: str, u
     assert store.address.url == url
 
 
+def test_a_patience_that_is_no_number_is_refused(cli: Cli):
+    """The sentence says what to write."""
+    assert "write ?patience=15" in cli("jobs", "--store", "postgresql://host/db?patience=long").sentence
+
+
 def test_the_doctor_looks_at_the_server(cli: Cli, address: str):
     """One line per check; nothing is made."""
     ran = cli("doctor", "--store", address, "--json")

@@ -92,14 +92,16 @@ async def reading(address: str) -> AsyncIterator[Store]:
 
 
 def _postgres_at(address: str, *, create: bool) -> PostgresStore:
-    """Return the store of a URL; `schema` and `level` are for the store, and everything else for the driver."""
+    """Return the store of a URL; `schema`, `level` and `patience` are for it, and everything else for the driver."""
     place, _, query = address.partition("?")
     given = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))  # a plus is no space to libpq
-    schema, level = given.pop("schema", "converge"), given.pop("level", "power")
+    schema, level, patience = given.pop("schema", "converge"), given.pop("level", "power"), given.pop("patience", "15")
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", patience):
+        raise OptionInvalid("--store", f"patience is a number of seconds, and {patience!r} is none: write ?patience=15")
     # By hand: urllib leaves out an empty host with its slashes, and writes a space as libpq does not read it.
     url = f"{place}?{urlencode(given, quote_via=quote)}" if given else place
     try:
-        return PostgresStore(url, cast("Level", level), schema=schema, create=create)
+        return PostgresStore(url, cast("Level", level), schema=schema, patience=float(patience), create=create)
     except StoreUnavailable as error:
         raise OptionInvalid("--store", str(error)) from error
 
