@@ -86,6 +86,11 @@ class Pool:
         for _ in range(self._parked):
             self._calls.release()
 
+    @property
+    def gives_way(self) -> bool:
+        """Whether a worker only lets others have their turn, and goes on with what is ready then."""
+        return self._giving_way and bool(self._ready)
+
     def _wake_one(self) -> None:
         if self._waking:
             return

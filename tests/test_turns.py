@@ -9,6 +9,7 @@ import pytest
 
 from converge import Agent, Assertion, Engine, Fact, View
 from converge.clock import SystemClock
+from converge.testing import VirtualClock
 
 
 class Lap(Fact):
@@ -52,3 +53,14 @@ async def test_agents_that_never_wait_leave_everybody_else_a_turn(lanes: int):
         ended.set()
     assert len(outcome.context.live(Lap)) == 31 * lanes
     assert max(later - before for before, later in pairwise(seen)) < 40
+
+
+@pytest.mark.asyncio
+async def test_a_round_is_not_merged_in_parts_because_it_takes_long():
+    """However often its workers give way: what is committed together does not depend on how fast a machine is."""
+    runners = [Agent(f"lane-{lane}", partial(run_on, lane), reads=(Lap,), writes=(Lap,)) for lane in range(100)]
+    laps = [Lap(lane, 0) for lane in range(100)]
+    slow = await Engine(runners, clock=CountingClock()).run("run", laps)
+    async with VirtualClock() as clock:
+        quick = await Engine(runners, clock=clock).run("run", laps)
+    assert slow.cycles == quick.cycles
