@@ -332,6 +332,7 @@ def test_a_store_that_is_closed_just_before_a_lease_is_renewed_opens_no_connecti
     ("url", "options", "said"),
     [
         ("mysql://host/db", {}, "does not begin with postgresql://"),
+        ("postgres:/db", {}, "does not begin with postgresql://"),
         ("postgresql://host:port/db", {}, "cannot be read"),
         ("postgresql://host/db", {"level": "none"}, 'choose "process" or "power"'),
         ("postgresql://host/db", {"schema": "Bad-Name"}, "no name for a schema"),

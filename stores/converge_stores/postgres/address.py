@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from converge.errors import StoreUnavailable
 
-_SCHEMES = ("postgresql", "postgres")
+_BEGINNINGS = ("postgresql://", "postgres://")
 
 
 class Address:
@@ -18,7 +18,7 @@ class Address:
             port = parts.port
         except ValueError as error:
             raise StoreUnavailable("the database", f"its URL cannot be read ({error}): write {_FORM}") from error
-        if parts.scheme not in _SCHEMES:
+        if not url.startswith(_BEGINNINGS):
             raise StoreUnavailable("the database", f"its URL does not begin with postgresql://: write {_FORM}")
         user = f"{parts.username}@" if parts.username else ""
         place = (parts.hostname or "") + (f":{port}" if port else "")
