@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -397,6 +398,14 @@ async def test_a_workflow_takes_every_step_as_it_was_recorded(name: str):
     runner, converter = converge_sandbox(), pydantic_data_converter
     replayer = Replayer(workflows=[ConvergeWorkflow, EnterMarkets], workflow_runner=runner, data_converter=converter)
     await replayer.replay_workflow(history)
+
+
+def test_a_history_tells_nothing_of_the_machine_that_made_it():
+    """No path, and no process of it."""
+    for path in HISTORIES.glob("*.json"):
+        text = path.read_text("utf-8")
+        assert "stackTrace" not in text
+        assert set(re.findall(r'"identity":"([^"]*)"', text)) == {"worker"}
 
 
 # --- without the extra ------------------------------------------------------------------------------------------------

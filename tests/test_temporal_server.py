@@ -71,8 +71,16 @@ async def attempts(handle: "WorkflowHandle[Any, Any]") -> list[tuple[int, str]]:
 async def keep(handle: "WorkflowHandle[Any, Any]", name: str) -> None:
     """Keep what a workflow did, to be repeated without a server."""
     if name in KEPT and os.environ.get("CONVERGE_RECORD") == "1":
-        told = json.loads((await handle.fetch_history()).to_json())
+        told = _bare(json.loads((await handle.fetch_history()).to_json()))
         (HISTORIES / f"{name}.json").write_text(json.dumps(told, separators=(",", ":")) + "\n", "utf-8")
+
+
+def _bare(told: Any) -> Any:
+    """Return a history without what only tells of the machine that made it: paths and process numbers."""
+    if isinstance(told, dict):
+        named = {name: _bare(one) for name, one in told.items() if name != "stackTrace"}
+        return {**named, "identity": "worker"} if "identity" in named else named
+    return [_bare(one) for one in told] if isinstance(told, list) else told
 
 
 def digests(outcome: Any) -> tuple[str, str, str]:
