@@ -4,13 +4,12 @@ Whoever appends locks the lease's row for as long as the statement takes, and lo
 snapshot that is older than a take-over must not let anything through.
 """
 
-__all__ = ["Statements", "columns_of", "lease_of"]
+__all__ = ["Statements", "columns_of"]
 
 from collections.abc import Sequence
 from typing import Any
 
 from converge.chain import StoredRow
-from converge.ports import Holder, Lease
 
 _COLUMNS = "number, cycle, at, round, facts, stop, epoch, digest, body"
 _ROWS = (
@@ -84,9 +83,3 @@ RETURNING number
 def columns_of(rows: Sequence[StoredRow]) -> list[list[Any]]:
     """Return rows as the columns that are sent: one statement, prepared once, takes any number of them."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def lease_of(job_id: str, epoch: int, *rest: Any) -> Lease:
-    """Return the lease that its columns describe."""
-    *holder, expires = rest
-    return Lease(job_id, Holder(*holder), epoch, expires)

@@ -16,7 +16,6 @@ from pydantic_core import from_json
 
 from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
 from converge.errors import (
-    CycleUnknown,
     JobExists,
     JobLeased,
     JobUnknown,
@@ -27,7 +26,8 @@ from converge.errors import (
 from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
 from converge_stores.postgres.address import Address
 from converge_stores.postgres.preparing import driver, is_passing, prepare, unavailable
-from converge_stores.postgres.statements import Statements, columns_of, lease_of
+from converge_stores.postgres.statements import Statements, columns_of
+from converge_stores.reading import job_of, lease_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -208,14 +208,8 @@ class PostgresStore:
         """Return a job, or what it was."""
         if not (rows := await self._fetch(self.says.load, (job_id,))):
             raise await self._unknown(job_id)
-        (_, _, created, _, intent), *rest = rows
         self._heads[job_id] = (rows[-1][0], rows[-1][3])
-        if cycle is not None:
-            upto = next((place for place, row in enumerate(rest, start=1) if row[1] == cycle), None)
-            if upto is None:
-                raise CycleUnknown(job_id, cycle, max(row[1] or 0 for row in rest))
-            rest = rest[:upto]
-        return StoredJob(JobHeader(job_id, created, intent), [row[4] for row in rest])
+        return job_of(job_id, rows, cycle)
 
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
         """Return the rows of a job with a higher number than `after`."""

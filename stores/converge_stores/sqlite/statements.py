@@ -12,7 +12,6 @@ __all__ = [
     "RENEW",
     "TAKE",
     "append",
-    "lease_of",
     "values_of",
 ]
 
@@ -20,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from converge.chain import StoredRow
-from converge.ports import Holder, Lease
+from converge.ports import Lease
 
 COLUMNS = "number, cycle, at, round, facts, stop, epoch, digest, body"
 PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -72,9 +71,3 @@ RETURNING (SELECT coalesce(max(letters.number), 0) FROM letters WHERE letters.jo
 def values_of(lease: Lease, rows: Iterable[StoredRow]) -> tuple[Any, ...]:
     """Return the values that `append` takes."""
     return (*(value for row in rows for value in (lease.job_id, *row)), lease.job_id, lease.epoch)
-
-
-def lease_of(job_id: str, epoch: int, *rest: Any) -> Lease:
-    """Return the lease that the columns LEASE describe."""
-    *holder, expires = rest
-    return Lease(job_id, Holder(*holder), epoch, expires)

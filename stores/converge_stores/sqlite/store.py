@@ -20,7 +20,6 @@ import anyio.to_thread
 
 from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
 from converge.errors import (
-    CycleUnknown,
     JobExists,
     JobLeased,
     JobUnknown,
@@ -30,6 +29,7 @@ from converge.errors import (
     StoreUnavailable,
 )
 from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
+from converge_stores.reading import job_of, lease_of
 from converge_stores.sqlite.preparing import prepare
 from converge_stores.sqlite.statements import (
     COLUMNS,
@@ -43,7 +43,6 @@ from converge_stores.sqlite.statements import (
     RENEW,
     TAKE,
     append,
-    lease_of,
     values_of,
 )
 
@@ -177,14 +176,8 @@ class SQLiteStore:
         query = "SELECT number, cycle, at, digest, body FROM log WHERE job_id = ? ORDER BY number"
         if not (rows := await self._fetch(query, (job_id,))):
             raise await self._unknown(job_id)
-        (_, _, created, _, intent), *rest = rows
         self._heads[job_id] = (rows[-1][0], rows[-1][3])
-        if cycle is not None:
-            upto = next((place for place, row in enumerate(rest, start=1) if row[1] == cycle), None)
-            if upto is None:
-                raise CycleUnknown(job_id, cycle, max(row[1] or 0 for row in rest))
-            rest = rest[:upto]
-        return StoredJob(JobHeader(job_id, created, intent), [row[4] for row in rest])
+        return job_of(job_id, rows, cycle)
 
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
         """Return the rows of a job with a higher number than `after`."""
