@@ -90,27 +90,24 @@ class JobSpans:
 
     # --- what happens; of an activation this is all that must be cheap -----------------------------------------------
 
-    def ready(self, activations: Sequence[Activation], now: float) -> None:
-        """Note that activations are to run."""
-        for activation in activations:
-            round = activation.view.round
-            stretch = self._stretches.get(round)
-            if stretch is None:
-                stretch = self._stretches[round] = Stretch(self, round, now)
-            stretch.open += 1
+    def ready(self, round: int, count: int, now: float) -> None:
+        """Note that so many activations are to read a round."""
+        stretch = self._stretches.get(round)
+        if stretch is None:
+            stretch = self._stretches[round] = Stretch(self, round, now)
+        stretch.open += count
 
-    def begin(self, agent: Agent, round: int, started: float) -> Context:
-        """Return the context that an activation runs in; in an attempt after the first, the same one."""
-        reading = self._open.get(agent.name)
-        if reading is None:
-            reading = self._open[agent.name] = Reading(self, self._stretches[round], agent, started)
+    def begin(self, activation: Activation, started: float) -> Context:
+        """Return the context that an activation runs in."""
+        agent = activation.agent
+        reading = self._open[agent.name] = Reading(self, self._stretches[activation.view.round], agent, started)
         current: Any = self.context.copy()  # a dictionary: a Context takes as long as a third of all this
         current[_CURRENT] = reading
         return current  # type: ignore[no-any-return]
 
     def end(self, done: Done) -> None:
         """Note how an activation ended."""
-        reading = self._open.pop(done.activation.agent.name, None) or self._unbegun(done)
+        reading = self._open.pop(done.activation.agent.name)
         stretch, ended = reading.stretch, reading.started + done.seconds
         if reading.span is None and self._quick <= 0 and done.seconds < _QUICK and done.error is None:
             stretch.quick += 1
@@ -142,11 +139,6 @@ class JobSpans:
         return int((self._began + moment) * 1e9)
 
     # --- within -------------------------------------------------------------------------------------------------
-
-    def _unbegun(self, done: Done) -> Reading:
-        """Return an activation whose agent was not asked: it was recalled, or refused by its own `accepts`."""
-        agent, view = done.activation.agent, done.activation.view
-        return Reading(self, self._stretches[view.round], agent, self._clock.elapsed() - done.seconds)
 
     def _tell(self, reading: Reading, done: Done, ended: int) -> None:
         """End an activation's span with what is known of it; said at once where nobody needed it before."""

@@ -2,17 +2,17 @@
 
 __all__ = ["WatchedJob"]
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as current
 from opentelemetry.trace import Span, Status, StatusCode, set_span_in_context
 
-from converge.agent import Agent
 from converge.capture import Question
 from converge.command import Activation, Done
-from converge.effect import Effect
 from converge.job import Job
 from converge.machine import Machine
 from converge.pool import Pool
@@ -21,11 +21,12 @@ from converge.stop import StopReason
 from converge.telemetry.calls import call_of
 from converge.telemetry.measures import Tally, error_name
 from converge.telemetry.spans import JobSpans, failed
-from converge.view import View
 from converge.writer import Writer
 
 if TYPE_CHECKING:
     from converge.telemetry import Telemetry
+
+_ROUND = attrgetter("view.round")
 
 
 class WatchedJob(Job):
@@ -146,22 +147,21 @@ class WatchedPool(Pool):
     def submit(self, activations: Iterable[Activation]) -> None:
         """Note that activations are ready."""
         activations, now = tuple(activations), self._clock.elapsed()
-        for round in {activation.view.round for activation in activations}:
+        for round, count in Counter(map(_ROUND, activations)).items():
             self._tally.begun(round)
-        if self._spans.are_seen:
-            self._spans.ready(activations, now)
+            if self._spans.are_seen:
+                self._spans.ready(round, count, now)
         if activations:
             self._last[activations[-1].agent.name] = now
         super().submit(activations)
 
-    def _attempt(self, agent: Agent, view: View) -> Coroutine[Any, Any, Effect]:
-        """Enter the activation's context: whoever awaits the attempt copies it, and the next one enters another."""
-        started = self._clock.elapsed()
-        if agent.name in self._last:
-            self._tally.waited(started - self._last.pop(agent.name))
+    def _perform(self, activation: Activation, started: float) -> Coroutine[Any, Any, float | None]:
+        """Enter the activation's context: its agent runs in a copy of it, and the next activation enters another."""
+        if self._last and activation.agent.name in self._last:
+            self._tally.waited(started - self._last.pop(activation.agent.name))
         if self._spans.are_seen:
-            current.attach(self._spans.begin(agent, view.round, started))
-        return super()._attempt(agent, view)
+            current.attach(self._spans.begin(activation, started))
+        return super()._perform(activation, started)
 
     async def _attend(self) -> None:
         """Leave the context of the last activation: what follows is the job's."""
