@@ -84,8 +84,11 @@ class Writer:
         A cancellation waits until it is known whether the store has it. here: in the caller's task, which nobody but
         the job cancels, if the writer is at rest.
         """
-        if self._store.durable:
-            await self._ask((), cycles=True, here=here)
+        if self._store.durable and here and not self._at_work:
+            with anyio.CancelScope(shield=True):
+                await self._take_turn(cycles=True)
+        elif self._store.durable:
+            await self._ask((), cycles=True)
         elif self._failure is None:
             await self._keep((), cycles=True)  # nothing to wait for, so no hop to the actor
         if self._failure is not None:
@@ -138,37 +141,33 @@ class Writer:
             return cycle.stop is not None or len(self._waiting) >= self._policy
         return self._policy == "end" and cycle.stop is not None
 
-    async def _ask(self, captures: Sequence[Captured], *, cycles: bool, here: bool = False) -> None:
+    async def _ask(self, captures: Sequence[Captured], *, cycles: bool) -> None:
         if self._failure is None:
             request = _Request(captures, cycles, anyio.Event())
             with anyio.CancelScope(shield=True):
-                if here and not self._at_work:
-                    self._requests.append(request)
-                    await self._take_turn()
-                else:
-                    self._put(request)
-                    await request.kept.wait()
+                self._put(request)
+                await request.kept.wait()
 
     def _put(self, request: _Request) -> None:
         self._requests.append(request)
         self._called.set()
 
-    async def _take_turn(self) -> None:
+    async def _take_turn(self, *, cycles: bool = False) -> None:
         """Write all that has been asked; what is asked meanwhile is for the actor's own task."""
         batch, self._requests = self._requests, []
         self._at_work = True
         try:
-            await self._write(batch)
+            await self._write(batch, cycles=cycles or any(request.cycles for request in batch))
         finally:
             self._at_work = False
             if self._requests or self._is_closed:
                 self._called.set()
 
-    async def _write(self, batch: list[_Request]) -> None:
+    async def _write(self, batch: Sequence[_Request], *, cycles: bool) -> None:
         try:
             if self._failure is None:
                 captures = [capture for request in batch for capture in request.captures]
-                await self._keep(captures, cycles=any(request.cycles for request in batch))
+                await self._keep(captures, cycles=cycles)
         except ConvergeError as error:
             self._failure = error
         # A store is other people's code: nobody may wait for ever for what it did not foresee. It is shielded, so a

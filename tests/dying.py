@@ -47,6 +47,7 @@ from converge.trace import Activated
 from converge.writer import Writer
 from converge_stores.postgres import PostgresStore
 from converge_stores.sqlite import SQLiteStore
+from converge_stores.sqlite.connection import Connection
 from converge_stores.sqlite.preparing import prepare
 
 
@@ -158,7 +159,8 @@ def surround(store: type, broken: str) -> None:
         around(store, name, name)
     around(store, "renew", lambda *_: "" if life.renewed.is_set() else "renewal")
     _note_renewals(store)
-    around(store, "_fetch", lambda _, query, *values: "" if "INTO log" in query else f"sql {_first_words(query)}")
+    for owner, name in ((Connection, "read"), (Connection, "write")) if store is SQLiteStore else ((store, "_fetch"),):
+        around(owner, name, lambda _, query, *values: "" if "INTO log" in query else f"sql {_first_words(query)}")
     if store is SQLiteStore:
         _trace_preparing()
 

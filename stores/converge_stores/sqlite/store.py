@@ -1,22 +1,12 @@
-"""A store in one SQLite file: readable with plain `sqlite3`, appended to in one statement a commit.
-
-One connection writes, and it is the only one that this process opens: two that write or checkpoint at the same instant
-can meet a bug of SQLite before 3.51.3. Its thread is aiosqlite's; a statement that has begun is not stopped by
-cancelling its caller, so whoever must know whether a commit happened shields it.
-"""
+"""A store in one SQLite file: readable with plain `sqlite3`, appended to in one statement a commit."""
 
 __all__ = ["Level", "SQLiteStore"]
 
 import os
 import sqlite3
-import threading
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import anyio
-import anyio.to_thread
+from typing import Any, Literal
 
 from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
 from converge.errors import (
@@ -25,11 +15,11 @@ from converge.errors import (
     JobUnknown,
     LeaseLost,
     StoreConflict,
-    StoreForeign,
     StoreUnavailable,
 )
 from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
 from converge_stores.reading import job_of, lease_of
+from converge_stores.sqlite.connection import Connection
 from converge_stores.sqlite.preparing import prepare
 from converge_stores.sqlite.statements import (
     COLUMNS,
@@ -46,21 +36,10 @@ from converge_stores.sqlite.statements import (
     values_of,
 )
 
-if TYPE_CHECKING:
-    import aiosqlite
-
 Level = Literal["process", "power"]
 _MOST_NAMES = 100  # of jobs among which one that was meant is looked for: who asks first is not to pay for them all
 _LEVELS = {"process": "NORMAL", "power": "FULL"}  # what `PRAGMA synchronous` is called for it
 _MOST_ROWS = 500  # in one statement: SQLite takes 32,766 values
-_ADVICE = {  # what the driver says -> what it means and what to do
-    "readonly": "it cannot be written (attempt to write a readonly database): make it and its folder writable",
-    "unable to open": "it cannot be opened: make its folder writable, or choose another path",
-    "locked": "another process keeps it locked (database is locked): try again when that one is done",
-    "is full": "the disk is full: make room, then resume the job",
-    "disk I/O error": "the disk failed (disk I/O error): look after it, mount it anew or restart, then resume the job",
-    "malformed": "the file is damaged (database disk image is malformed): put back a copy, or `sqlite3 FILE .recover`",
-}
 
 
 class SQLiteStore:
@@ -76,44 +55,27 @@ class SQLiteStore:
         if level not in _LEVELS:
             raise StoreUnavailable(str(path), f'there is no level {level!r}: choose "process" or "power"')
         self.path, self.level = Path(path), level
-        self._connection: aiosqlite.Connection | None = None
-        self._direct: sqlite3.Connection | None = None  # the same connection, for the thread that renews leases
-        self._renewing = threading.Lock()  # a connection that is closed while another thread uses it ends the process
+        self._connection = Connection(str(path), self._prepared, in_place=level == "process")
         self._heads: dict[str, tuple[int, str]] = {}  # job -> number and digest of its last row
-        self._turn: anyio.Event | None = None  # while a transaction of several statements is open: when it is over
 
     def __repr__(self) -> str:
         return f"<SQLite store {self.path}>"
 
     async def open(self) -> None:
         """Open the file, make or bring its tables up to date, and refuse a foreign or newer one."""
-        import aiosqlite  # here and not above: `import converge` must not load a driver
-
         self._make_ready()
-        async with self._errors():
-            with anyio.CancelScope(shield=True):  # a connection that was begun must be there to be closed
-                # Connected before aiosqlite has a thread: it does not end that after a connector that fails.
-                self._direct = direct = await anyio.to_thread.run_sync(self._prepared)
-                connection = aiosqlite.Connection(lambda: direct, 64)
-                if (thread := getattr(connection, "_thread", None)) is not None:
-                    thread.daemon = True  # one that nobody closes must not keep the interpreter from ending
-                self._connection = await connection
+        await self._connection.open()
 
     async def close(self) -> None:
         """Close the connection; one left open would keep the interpreter from ending."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            self._heads.clear()
-            with self._renewing:
-                self._direct = None
-            async with self._errors():
-                await connection.close()
+        self._heads.clear()
+        await self._connection.close()
 
     # --- leases -------------------------------------------------------------------------------------------------
 
     async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
         """Give out the lease of a job in one statement."""
-        taken = await self._write(TAKE, (job_id, *holder, expires, now, over))
+        taken = await self._connection.write(TAKE, (job_id, *holder, expires, now, over))
         if taken:
             return Lease(job_id, holder, taken[0][0], expires)
         lease = await self.holder(job_id, now)
@@ -122,25 +84,20 @@ class SQLiteStore:
         raise JobLeased(job_id, lease.holder, lease.expires)
 
     def renew(self, leases: Iterable[Lease], expires: float) -> None:
-        """Put off when leases expire, on the one connection, whose calls SQLite itself puts in turn."""
+        """Put off when leases expire, in a thread of its own."""
         for lease in leases:
-            with self._renewing:
-                try:
-                    if self._direct is not None:
-                        self._direct.execute(RENEW, (expires, lease.job_id, lease.epoch)).close()
-                except sqlite3.Error as error:
-                    raise StoreUnavailable(str(self.path), str(error)) from error
+            self._connection.write_from_outside(RENEW, (expires, lease.job_id, lease.epoch))
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back, and note number and digest of the job's last row."""
-        await self._write(RELEASE, (lease.job_id, lease.epoch))
+        await self._connection.write(RELEASE, (lease.job_id, lease.epoch))
         if self._heads.pop(lease.job_id, None) is None and lease.epoch == 1:
-            await self._write(FORGET, (lease.job_id,))
+            await self._connection.write(FORGET, (lease.job_id,))
 
     async def holder(self, job_id: str, now: float) -> Lease | None:
         """Return the lease of a job that somebody runs."""
         query = f"SELECT {LEASE} FROM leases WHERE job_id = ? AND token IS NOT NULL AND expires >= ?"
-        found = await self._fetch(query, (job_id, now))
+        found = await self._connection.read(query, (job_id, now))
         return lease_of(job_id, *found[0]) if found else None
 
     # --- rows ---------------------------------------------------------------------------------------------------
@@ -166,7 +123,7 @@ class SQLiteStore:
     async def adopt(self, job_id: str, rows: Sequence[StoredRow]) -> None:
         """Add a whole job as it was kept elsewhere, in one transaction."""
         try:
-            async with self._transaction() as connection:
+            async with self._connection.transaction(_size(rows)) as connection:
                 await connection.executemany(f"INSERT INTO log VALUES {PLACES}", [(job_id, *row) for row in rows])
         except sqlite3.IntegrityError as error:
             raise JobExists(job_id, str(self.path)) from error
@@ -174,7 +131,7 @@ class SQLiteStore:
     async def load(self, job_id: str, cycle: int | None = None) -> StoredJob:
         """Return a job, or what it was."""
         query = "SELECT number, cycle, at, digest, body FROM log WHERE job_id = ? ORDER BY number"
-        if not (rows := await self._fetch(query, (job_id,))):
+        if not (rows := await self._connection.read(query, (job_id,))):
             raise await self._unknown(job_id)
         self._heads[job_id] = (rows[-1][0], rows[-1][3])
         return job_of(job_id, rows, cycle)
@@ -182,30 +139,30 @@ class SQLiteStore:
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
         """Return the rows of a job with a higher number than `after`."""
         query = f"SELECT {COLUMNS} FROM log WHERE job_id = ? AND number > ? ORDER BY number"
-        rows = await self._fetch(query, (job_id, after))
-        if not rows and not await self._fetch("SELECT 1 FROM log WHERE job_id = ? LIMIT 1", (job_id,)):
+        rows = await self._connection.read(query, (job_id, after))
+        if not rows and not await self._connection.read("SELECT 1 FROM log WHERE job_id = ? LIMIT 1", (job_id,)):
             raise await self._unknown(job_id)
         return [StoredRow(*row) for row in rows]
 
     async def anchor(self, job_id: str) -> tuple[int, str]:
         """Return number and digest of the last row when a lease was last given back."""
-        found = await self._fetch("SELECT last_number, last_digest FROM leases WHERE job_id = ?", (job_id,))
+        found = await self._connection.read("SELECT last_number, last_digest FROM leases WHERE job_id = ?", (job_id,))
         return found[0] if found else (0, "")
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
-        found = await self._fetch(JOBS)
-        leases = await self._fetch(f"SELECT job_id, {LEASE} FROM leases WHERE token IS NOT NULL")
+        found = await self._connection.read(JOBS)
+        leases = await self._connection.read(f"SELECT job_id, {LEASE} FROM leases WHERE token IS NOT NULL")
         held = {job_id: lease_of(job_id, *lease) for job_id, *lease in leases}
         return [JobSummary._make((*row, held.get(row[0]))) for row in found]
 
     async def mentioned(self) -> Sequence[str]:
         """Return the ids of all jobs that anything tells of: a lease stays behind where rows are taken away."""
-        return [job_id for (job_id,) in await self._fetch(MENTIONED)]
+        return [job_id for (job_id,) in await self._connection.read(MENTIONED)]
 
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""
-        async with self._transaction() as connection:
+        async with self._connection.transaction() as connection:
             if lease := await self.holder(job_id, now):
                 raise JobLeased(job_id, lease.holder, lease.expires)
             for table in ("log", "letters", "leases"):
@@ -216,7 +173,7 @@ class SQLiteStore:
 
     async def give(self, job_id: str, at: float, body: str) -> int:
         """Keep a letter to a job and return its number."""
-        kept = await self._write(GIVE, (job_id, at, body))
+        kept = await self._connection.write(GIVE, (job_id, at, body))
         if not kept:
             raise await self._unknown(job_id)
         return int(kept[0][0])
@@ -224,7 +181,7 @@ class SQLiteStore:
     async def letters(self, job_id: str, after: int) -> Sequence[Letter]:
         """Return the letters to a job with a higher number than `after`."""
         query = "SELECT number, at, body FROM letters WHERE job_id = ? AND number > ? ORDER BY number"
-        return [Letter(*row) for row in await self._fetch(query, (job_id, after))]
+        return [Letter(*row) for row in await self._connection.read(query, (job_id, after))]
 
     # --- within -------------------------------------------------------------------------------------------------
 
@@ -232,7 +189,7 @@ class SQLiteStore:
         """Add rows where the lease is the latest; return the number of the last letter."""
         self._heads.pop(lease.job_id, None)  # until it is known how this ends
         if len(rows) <= _MOST_ROWS:
-            found = await self._write(append(len(rows)), values_of(lease, rows))
+            found = await self._connection.write(append(len(rows)), values_of(lease, rows), _size(rows))
         else:
             found = await self._insert_many(lease, rows)
         if not found:
@@ -242,42 +199,16 @@ class SQLiteStore:
 
     async def _insert_many(self, lease: Lease, rows: list[StoredRow]) -> list[Any]:
         found: list[Any] = []
-        async with self._transaction() as connection:
+        async with self._connection.transaction(_size(rows)) as connection:
             for start in range(0, len(rows), _MOST_ROWS):
                 part = rows[start : start + _MOST_ROWS]
                 found = list(await connection.execute_fetchall(append(len(part)), values_of(lease, part)))
         return found
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator["aiosqlite.Connection"]:
-        """Run several statements as one. Nobody else writes meanwhile: what they add would be part of it."""
-        with anyio.CancelScope(shield=True):
-            while self._turn is not None:
-                await self._turn.wait()
-            turn = self._turn = anyio.Event()
-            try:
-                async with self._errors():
-                    connection = self._opened()
-                    await connection.execute_fetchall("BEGIN IMMEDIATE")
-                    try:
-                        yield connection
-                    except BaseException:
-                        await connection.execute_fetchall("ROLLBACK")
-                        raise
-                    await connection.execute_fetchall("COMMIT")
-            finally:
-                self._turn = None
-                turn.set()
-
-    async def _write(self, query: str, values: tuple[Any, ...]) -> list[Any]:
-        while self._turn is not None:
-            await self._turn.wait()
-        return await self._fetch(query, values)
-
     async def _head(self, job_id: str) -> tuple[int, str]:
         if job_id not in self._heads:
             query = "SELECT number, digest FROM log WHERE job_id = ? ORDER BY number DESC LIMIT 1"
-            if not (found := await self._fetch(query, (job_id,))):
+            if not (found := await self._connection.read(query, (job_id,))):
                 raise await self._unknown(job_id)
             self._heads[job_id] = found[0]
         return self._heads[job_id]
@@ -285,17 +216,8 @@ class SQLiteStore:
     async def _unknown(self, job_id: str) -> JobUnknown:
         # By leases, of which there is one a job: whoever asks may have taken one for the id that is not there.
         query = f"SELECT job_id FROM leases WHERE job_id != ? ORDER BY rowid DESC LIMIT {_MOST_NAMES}"
-        newest = await self._fetch(query, (job_id,))
+        newest = await self._connection.read(query, (job_id,))
         return JobUnknown(job_id, str(self.path), [name for (name,) in newest])
-
-    async def _fetch(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        async with self._errors():
-            return list(await self._opened().execute_fetchall(query, values))
-
-    def _opened(self) -> "aiosqlite.Connection":
-        if self._connection is None:
-            raise StoreUnavailable(str(self.path), "it is not open: use `async with engine`, or await store.open()")
-        return self._connection
 
     def _connect(self) -> sqlite3.Connection:
         """Return a new connection to the file, usable from any thread: SQLite puts the calls in turn."""
@@ -329,15 +251,6 @@ class SQLiteStore:
             why = f"{(error.strerror or str(error)).lower()}: make it writable or choose another path"
             raise StoreUnavailable(str(self.path), why) from error
 
-    @asynccontextmanager
-    async def _errors(self) -> AsyncIterator[None]:
-        """Turn the driver's errors into the library's; a refused key is for the caller to name."""
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.DatabaseError as error:
-            if "not a database" in str(error):
-                raise StoreForeign(str(self.path), "not an SQLite file") from error
-            advice = next((text for said, text in _ADVICE.items() if said in str(error)), str(error))
-            raise StoreUnavailable(str(self.path), advice) from error
+
+def _size(rows: Iterable[StoredRow]) -> int:
+    return sum(len(row.body) for row in rows)

@@ -1,0 +1,181 @@
+"""Where the statements of a SQLite store are executed: nothing that may wait keeps the event loop from its work."""
+
+import sqlite3
+import threading
+from contextlib import asynccontextmanager, closing
+
+import anyio
+import pytest
+
+from converge.errors import StoreUnavailable
+from converge_stores.sqlite import connection
+from converge_stores.sqlite.connection import Connection
+
+ADD = "INSERT INTO log VALUES (?)"
+
+
+class Opened:
+    """A connection to a file with one table, and the thread that each statement on it was executed in."""
+
+    def __init__(self, path, *, in_place=True):
+        self.path, self.threads = path, {}
+        self.connection = Connection(str(path), self._connect, in_place=in_place)
+
+    def _connect(self):
+        made = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        made.execute("PRAGMA journal_mode = WAL").fetchall()
+        made.execute("CREATE TABLE IF NOT EXISTS log (text TEXT UNIQUE)").close()
+        made.set_trace_callback(self._note)
+        return made
+
+    def _note(self, statement):
+        self.threads[statement] = threading.current_thread()
+
+    def was_here(self, text):
+        return self.threads[f"INSERT INTO log VALUES ('{text}')"] is threading.current_thread()
+
+    def rows(self):
+        with closing(sqlite3.connect(self.path)) as reader:
+            return [text for (text,) in reader.execute("SELECT text FROM log")]
+
+
+async def add_together(made, *texts):
+    async with made.connection.transaction() as several:
+        for text in texts:
+            await several.execute_fetchall(ADD, (text,))
+
+
+@asynccontextmanager
+async def opened(path, **options):
+    made = Opened(path, **options)
+    await made.connection.open()
+    try:
+        yield made
+    finally:
+        await made.connection.close()
+
+
+@pytest.mark.asyncio
+async def test_where_no_commit_waits_for_the_disk_a_short_one_is_made_in_place(tmp_path):
+    async with opened(tmp_path / "a.db") as made:
+        await made.connection.write(ADD, ("a",))
+        assert made.was_here("a")
+        assert made.rows() == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_a_commit_that_waits_for_the_disk_is_made_in_a_thread(tmp_path):
+    async with opened(tmp_path / "a.db", in_place=False) as made:
+        await made.connection.write(ADD, ("a",))
+        assert not made.was_here("a")
+        assert made.rows() == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_a_long_one_is_made_in_a_thread(tmp_path):
+    async with opened(tmp_path / "a.db") as made:
+        await made.connection.write(ADD, ("a",), 1_000_000)
+        assert not made.was_here("a")
+
+
+@pytest.mark.asyncio
+async def test_while_the_thread_is_at_work_another_statement_waits_its_turn_there(tmp_path):
+    async with opened(tmp_path / "a.db") as made, anyio.create_task_group() as tasks:
+        tasks.start_soon(made.connection.read, "SELECT text FROM log")
+        await anyio.lowlevel.checkpoint()
+        await made.connection.write(ADD, ("a",))
+        assert not made.was_here("a")
+
+
+@pytest.mark.asyncio
+async def test_after_one_that_took_long_others_are_left_to_the_thread_for_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "_SLOW", -1)
+    monkeypatch.setattr(connection, "_LEFT", 2)
+    async with opened(tmp_path / "a.db") as made:
+        for text in "abcd":
+            await made.connection.write(ADD, (text,))
+        assert [made.was_here(text) for text in "abcd"] == [True, False, False, True]
+
+
+@pytest.mark.asyncio
+async def test_the_loop_goes_on_while_another_process_has_the_file_locked(tmp_path):
+    async with opened(tmp_path / "a.db") as made:
+        with closing(sqlite3.connect(made.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE").close()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(made.connection.write, ADD, ("a",))
+                for _ in range(100):  # of the loop's turns, while the writer waits
+                    await anyio.lowlevel.checkpoint()
+                assert made.rows() == []
+                other.execute("COMMIT").close()
+        assert made.rows() == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_stays_locked_is_given_up_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "_WAITS", (0,) * 3)
+    async with opened(tmp_path / "a.db") as made:
+        with closing(sqlite3.connect(made.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE").close()
+            with pytest.raises(StoreUnavailable, match="another process keeps it locked"):
+                await made.connection.write(ADD, ("a",))
+            with pytest.raises(StoreUnavailable, match="another process keeps it locked"):
+                made.connection.write_from_outside(ADD, ("a",))
+    assert made.rows() == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("size", [0, 1_000_000], ids=["in place", "in a thread"])
+async def test_what_breaks_a_constraint_is_for_the_caller_to_name(tmp_path, size):
+    async with opened(tmp_path / "a.db") as made:
+        await made.connection.write(ADD, ("a",), size)
+        with pytest.raises(sqlite3.IntegrityError):
+            await made.connection.write(ADD, ("a",), size)
+        assert made.rows() == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_the_log_is_moved_into_the_file_from_time_to_time_in_the_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "_MUCH", 100_000)
+    log = tmp_path / "a.db-wal"
+    async with opened(tmp_path / "a.db") as made:
+        for number in range(200):
+            await made.connection.write(ADD, (f"{number:05} {'x' * 1_000}",))
+        assert made.threads["PRAGMA wal_checkpoint(PASSIVE)"] is not threading.current_thread()
+        assert log.stat().st_size < 200_000  # some 2,000,000 if it were never moved
+        assert len(made.rows()) == 200
+
+
+@pytest.mark.asyncio
+async def test_of_several_statements_all_are_kept_or_none(tmp_path):
+    async with opened(tmp_path / "a.db") as made:
+        with pytest.raises(sqlite3.IntegrityError):
+            await add_together(made, "a", "a")
+        assert made.rows() == []
+        await add_together(made, "a", "b")
+        assert made.rows() == ["a", "b"]
+
+
+@pytest.mark.asyncio
+async def test_nobody_writes_between_the_statements_of_a_transaction(tmp_path):
+    async with (
+        opened(tmp_path / "a.db") as made,
+        anyio.create_task_group() as tasks,
+        made.connection.transaction() as several,
+    ):
+        await several.execute_fetchall(ADD, ("a",))
+        tasks.start_soon(made.connection.write, ADD, ("b",))
+        await anyio.lowlevel.checkpoint()
+        await several.execute_fetchall(ADD, ("c",))
+        assert made.rows() == []
+    assert made.rows() == ["a", "c", "b"]
+
+
+@pytest.mark.asyncio
+async def test_what_comes_after_the_end_is_refused_or_passed_over(tmp_path):
+    async with opened(tmp_path / "a.db") as made:
+        pass
+    made.connection.write_from_outside(ADD, ("a",))
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await made.connection.write(ADD, ("a",))
+    assert made.rows() == []
