@@ -23,7 +23,7 @@ from converge.fact import Fact, Failure, Violation, kind_of
 from converge.intent import RootIntent, Spend, Tally
 from converge.invariant import Invariants
 from converge.loss import losses
-from converge.merge import Growth, fresh, merge, premises
+from converge.merge import NOTHING, Growth, fresh, merge, premises
 from converge.mishap import described
 from converge.progress import Progress
 from converge.proposal import Decision
@@ -152,8 +152,8 @@ class Machine:
 
     def interrupt(self, reason: StopReason, detail: str = "") -> None:
         """Stop as soon as what has ended is merged; whatever is open or unread stays unread."""
+        self.progress.release(self._open)
         for number, activation in self._open.items():
-            self.progress.release(number)
             self.progress.wake_one(number, activation.view.round)
         self._open.clear()
         self.stop = Stop(reason, (detail,) if detail else ())
@@ -247,14 +247,18 @@ class Machine:
         moved = True
         while moved and self._exhausted[:1] in ((), ("rounds",)) and self._is_calm():
             moved = False
-            ready = self.schedule.ready(self.progress, self.context.highest)
+            ready, chosen = self.schedule.ready(self.progress, self.context.highest), list[Ready]()
             for one in ready:
                 round, number = one
                 agent = self.wiring.agents[number]
                 if (agent.replacing or agent.accepts is not None) and self._passes(one):
                     moved = True
-                elif self._reserve(round, self._left_with(one, ready) if agent.settled else 1, len(started)):
-                    started.append(self._begin(one))
+                elif self._reserve(
+                    round, self._left_with(one, ready) if agent.settled else 1, len(started) + len(chosen)
+                ):
+                    chosen.append(one)
+            self.progress.take(chosen)
+            started += [self._begin(one) for one in chosen]
         if started:
             self._tally.activations += len(started)
             rounds = [*map(_read, started)]
@@ -280,9 +284,9 @@ class Machine:
 
     def _begin(self, one: Ready) -> Activation:
         round, number = one
-        self.progress.take(number, round)
         agent, view = self.wiring.agents[number], self.progress.view(number, round)
-        activation = self._open[number] = Activation(number, agent, view, self._refusals.pop(number, None))
+        refusal = self._refusals.pop(number, None) if self._refusals else None
+        activation = self._open[number] = Activation(number, agent, view, refusal)
         return activation
 
     def _left_with(self, one: Ready, ready: list[Ready]) -> int:
@@ -331,7 +335,7 @@ class Machine:
             self.context.reach(self.context.highest + 1)
             for number, facts in lost.items():
                 self.progress.offer(number, facts, self.context.highest)
-            return Growth(0, 0, frozenset(), ())
+            return NOTHING
         if not self._mends or self.progress.failing(required=True):
             return None
         known = len(self.context.supports), self.context.labelling.notes
@@ -359,17 +363,16 @@ class Machine:
     # --- merging ------------------------------------------------------------------------------------------------
 
     def _merge(self, landed: list[Done], now: float) -> Commit:
-        for done in landed:
-            number = done.activation.number
+        numbers = [done.activation.number for done in landed]
+        for number in numbers:
             del self._landed[number]
-            self._remarked.discard(number)
-            self.progress.release(number)
+        self._remarked.difference_update(numbers)
+        self.progress.release(numbers)
         wrote = {round: self.schedule.writes(round, self.context.highest) for round in {*map(_round, landed)}}
         if self.job.captures.untold or self.ledger.unpriced:
             self._tell_captures(landed)
-        merged: list[Done] = []
         before = len(self.context.facts), len(self.context.supports)
-        growth = merge(self.context, self._affordable(landed, merged, wrote))
+        merged, growth = self._merge_affordable(landed, wrote)
         self._tally.facts += growth.facts
         for done in merged:
             self._completed(done, wrote)
@@ -392,24 +395,34 @@ class Machine:
         number, agent = done.activation.number, done.activation.agent
         return agent.settled and any(self.wiring.are_mutual(number, other) for other in self._open)
 
-    def _affordable(
-        self, landed: list[Done], merged: list[Done], wrote: Mapping[int, int]
-    ) -> Iterator[tuple[Effect, int]]:
-        """Yield the effects that the budget of facts can hold, while the merge takes them one by one."""
-        before, room = len(self.context.facts), self.budget.facts - self._tally.facts
-        for done in landed:
-            if (effect := done.effect) is None:
-                continue
-            number, agent = done.activation.number, done.activation.agent
-            left = room - (len(self.context.facts) - before)
-            if (agent.settled or len(effect.emissions) > left) and self._is_too_much(done, landed, left):
+    def _merge_affordable(self, landed: list[Done], wrote: Mapping[int, int]) -> tuple[list[Done], Growth]:
+        """Merge the effects that the budget of facts can hold; return whose they are, and what grew."""
+        several = [done for done in landed if done.effect is not None]
+        room = self.budget.facts - self._tally.facts
+        if sum(len(done.effect.emissions) for done in several if done.effect) <= room:
+            return several, self._merge_effects(several, wrote)
+        merged, growth = list[Done](), NOTHING
+        for done in several:
+            if self._is_too_much(done, landed, room - growth.facts):
                 self._exhausted = ("facts",)
-                self.progress.wake_one(number, effect.round)
+                self.progress.wake_one(done.activation.number, done.activation.view.round)
                 continue
+            merged.append(done)
+            growth = growth.and_then(self._merge_effects([done], wrote))
+        return merged, growth
+
+    def _merge_effects(self, several: list[Done], wrote: Mapping[int, int]) -> Growth:
+        effects: list[tuple[Effect, int]] = []
+        for done in several:
+            effect, (number, agent, _, _) = done.effect, done.activation
+            assert effect is not None
             if (ran := self.progress.watermarks[number].ran) >= 0:
                 self._warnings.if_unstable(agent, effect, ran, self.progress.given_again(number))
-            merged.append(done)
-            yield effect, wrote[effect.round]
+            effects.append((effect, wrote[effect.round]))
+        return self._add(effects)
+
+    def _add(self, effects: Sequence[tuple[Effect, int]]) -> Growth:
+        return merge(self.context, effects)
 
     def _is_too_much(self, done: Done, landed: list[Done], left: int) -> bool:
         """Whether an effect, and those that are merged with it or not at all, find no room."""
@@ -423,7 +436,8 @@ class Machine:
         number, agent, view, _ = done.activation
         assert done.effect is not None
         self.progress.completed(number, view.round, wrote[view.round])
-        self.errors.pop(agent.name, None)
+        if self.errors:
+            self.errors.pop(agent.name, None)
         self.trace.record(Activated, agent.name, view.round, len(done.effect.emissions), done.seconds)
         if done.effect.given is not None:
             self._warnings.if_uncited(agent, done.effect.given)

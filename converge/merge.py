@@ -4,7 +4,7 @@ Where an order must be written down it is round, then agent name, then emission:
 Merging the same effect twice adds nothing.
 """
 
-__all__ = ["Growth", "fresh", "merge", "premises"]
+__all__ = ["NOTHING", "Growth", "fresh", "merge", "premises"]
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -37,6 +37,7 @@ class Growth(NamedTuple):
         )
 
 
+NOTHING = Growth(0, 0, frozenset(), ())
 _SEVERAL = 8  # emissions from which on it is cheaper to add them together than one by one
 
 
@@ -49,16 +50,12 @@ class _Additions:
         self.bodies: list[bytes] = []
         self.lowered: set[tuple[str, int]] = set()
 
-    def effect(self, effect: Effect, round: int) -> None:
-        source, emissions, context = effect.source, effect.emissions, self.context
-        node = None if effect.given is None else context.node(effect.given)
-        if len(emissions) >= _SEVERAL and self._together(effect, node, round):
+    def effects(self, effects: Sequence[tuple[Effect, int]]) -> None:
+        if len(effects) > 1 and self._together(effects):
             return
-        for fact, _, body, _ in emissions:
-            if context.add(fact, round):
-                self.bodies.append(body)
-        for _, fact_id, _, cited in emissions:
-            self.support(context.position[fact_id], source, round, _evidence(context.position, cited, node))
+        for effect, round in effects:
+            if len(effect.emissions) < _SEVERAL or not self._together([(effect, round)]):
+                self._one(effect, round)
 
     def fact(self, fact: Fact, body: bytes, round: int) -> None:
         if self.context.add(fact, round):
@@ -75,24 +72,42 @@ class _Additions:
         supports = len(self.context.supports) - self.supports
         return Growth(len(facts), supports, frozenset(grown | self.lowered), tuple(self.bodies))
 
-    def _together(self, effect: Effect, node: Given | None, round: int) -> bool:
-        """Add all that an effect says at once, if every fact of it is new; else nothing."""
-        context, emissions = self.context, effect.emissions
-        rounds, first = [round] * len(emissions), len(context.facts)
+    def _one(self, effect: Effect, round: int) -> None:
+        context, node = self.context, self._node(effect)
+        for fact, _, body, _ in effect.emissions:
+            if context.add(fact, round):
+                self.bodies.append(body)
+        for _, fact_id, _, cited in effect.emissions:
+            self.support(context.position[fact_id], effect.source, round, _evidence(context.position, cited, node))
+
+    def _together(self, effects: Sequence[tuple[Effect, int]]) -> bool:
+        """Add all that effects say at once, if every fact of it is new; else nothing."""
+        context, first = self.context, len(self.context.facts)
+        emissions = [emission for effect, _ in effects for emission in effect.emissions]
+        if len(emissions) < _SEVERAL:
+            return False
+        rounds = [round for effect, round in effects for _ in effect.emissions]
         if not context.extend([emission.fact for emission in emissions], rounds):
             return False
         self.bodies += [emission.body for emission in emissions]
-        evidence = [_evidence(context.position, emission.evidence, node) for emission in emissions]
-        sources = [context.supports.number(effect.source)] * len(emissions)
+        sources: list[int] = []
+        evidence: list[Evidence] = []
+        for effect, _ in effects:
+            node, number = self._node(effect), context.supports.number(effect.source)
+            sources += [number] * len(effect.emissions)
+            evidence += [_evidence(context.position, emission.evidence, node) for emission in effect.emissions]
         context.derive(range(first, first + len(emissions)), sources, rounds, evidence)
         return True
 
+    def _node(self, effect: Effect) -> Given | None:
+        return None if effect.given is None else self.context.node(effect.given)
 
-def merge(context: Context, effects: Iterable[tuple[Effect, int]]) -> Growth:
+
+def merge(context: Context, effects: Sequence[tuple[Effect, int]]) -> Growth:
     """Merge effects, each into a round, and return what grew."""
     additions = _Additions(context)
+    additions.effects(effects)
     for effect, round in effects:
-        additions.effect(effect, round)
         # A replacing agent's older conclusions fall with its new activation, even one that emitted nothing.
         context.complete(effect.source, effect.round, round)
     return additions.growth()

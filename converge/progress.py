@@ -206,25 +206,32 @@ class Progress:
         changed = {kind_of(self._context.facts[fact]).label for later in rounds for fact in labelling.changed(later)}
         return not changed.isdisjoint(reads)
 
-    def take(self, number: int, round: int) -> None:
-        """Note that an agent is reading a round: nothing is unread to it until it is told otherwise."""
-        self._forget(number)
-        if self._tried_again:
-            self._tried_again.discard(number)
-        self._open[number] = round
-        reading = self._reading.setdefault(self.wiring.flow.group_of[number], {})
-        reading[round] = reading.get(round, 0) + 1
+    def take(self, several: Iterable[tuple[int, int]]) -> None:
+        """Note of each agent that it is reading a round: nothing is unread to it until it is told otherwise."""
+        group_of = self.wiring.flow.group_of
+        for round, number in several:
+            self._forget(number)
+            if self._tried_again:
+                self._tried_again.discard(number)
+            self._open[number] = round
+            reading = self._reading.get(group_of[number])
+            if reading is None:
+                self._reading[group_of[number]] = {round: 1}
+            else:
+                reading[round] = reading[round] + 1 if round in reading else 1
 
-    def release(self, number: int) -> None:
-        """Note that an agent's activation has ended."""
-        round, place = self._open.pop(number), self.wiring.flow.group_of[number]
-        reading = self._reading[place]
-        if reading[round] > 1:
-            reading[round] -= 1
-        elif len(reading) > 1:
-            del reading[round]
-        else:
-            del self._reading[place]
+    def release(self, numbers: Iterable[int]) -> None:
+        """Note that agents' activations have ended."""
+        group_of = self.wiring.flow.group_of
+        for number in numbers:
+            round, place = self._open.pop(number), group_of[number]
+            reading = self._reading[place]
+            if reading[round] > 1:
+                reading[round] -= 1
+            elif len(reading) > 1:
+                del reading[round]
+            else:
+                del self._reading[place]
 
     def view(self, number: int, round: int) -> View:
         """Return an agent's view of a round."""
@@ -237,7 +244,9 @@ class Progress:
     def completed(self, number: int, round: int, wrote: int) -> None:
         """Note a completed activation that read `round`."""
         watermark = self.watermarks[number]
-        mended = watermark.mended if self._again.pop(number, None) is None else round
+        mended = watermark.mended if number not in self._again else round
+        if self._again:
+            self._again.pop(number, None)
         self._finish(number, Watermark(watermark.source, round, round, False, wrote, mended, watermark.offered))
 
     def overlook(self, number: int, round: int) -> None:
@@ -307,8 +316,8 @@ class Progress:
         found: float = inf
         for label in agent.reader.reads or ():
             log = context.kinds.get(label)
-            if log is not None and (round := log.first_after(seen)) is not None:
-                found = min(found, round)
+            if log is not None and log.rounds and log.rounds[-1] > seen:  # mostly there is nothing
+                found = min(found, log.first_after(seen) or 0)
         if agent.replacing and not context.labelling.all_live(context.highest):
             flow, seen = self.wiring.flow, max(seen, self._overlooked.get(number, _NEVER))
             for label in flow.groups[flow.group_of[number]].minds:

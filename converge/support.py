@@ -89,7 +89,8 @@ class Supports(Sequence[Support]):
         number = self._numbers.get(source)
         if number is None:
             number = self.number(source)
-        if fact < len(self._lowest):
+        is_first = fact == len(self._lowest)
+        if not is_first:
             # A replacing agent that draws the same conclusion again must be seen to have drawn it in this activation.
             same = self._find((fact, number, _named(evidence), round if source.replaces else -1))
             if same is not None:
@@ -99,7 +100,7 @@ class Supports(Sequence[Support]):
         self._sources.append(number)
         self._rounds.append(round)
         self._evidence.append(evidence[0] if len(evidence) == 1 else evidence)
-        if fact == len(self._lowest):
+        if is_first:
             self._lowest.append(index)
         else:
             self._known[self._name(index)] = index
@@ -135,7 +136,10 @@ class Supports(Sequence[Support]):
         changed: list[tuple[int, int]] = []
         order, reads = self._completed.get(number) or self._completed.setdefault(number, (array("i"), array("i")))
         place = bisect_left(order, wrote)
-        if place == len(order) or order[place] != wrote:
+        if place == len(order):  # as nearly always
+            order.append(wrote)
+            reads.append(read)
+        elif order[place] != wrote:
             order.insert(place, wrote)
             reads.insert(place, read)
         if source.replaces:  # also where it is met again: another part of the same effect may have come

@@ -6,16 +6,15 @@ parts, or twice, is what a union of sets does not notice.
 
 __all__ = ["Act", "Rerun", "Starving", "Trial", "TrialMachine", "singles"]
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from converge.checking.watched import Call
-from converge.command import Done
 from converge.context import Context
 from converge.effect import Effect, Emission
 from converge.fact import Invalidation
 from converge.machine import Machine
-from converge.merge import merge
+from converge.merge import NOTHING, Growth, merge
 from converge.progress import Progress
 from converge.schedule import Ready, Schedule
 from converge.stop import Stop
@@ -92,17 +91,13 @@ class TrialMachine(Machine):
         round = self.schedule.writes(effect.round, self.context.highest)
         self._wake(merge(self.context, [(effect, round)]))
 
-    def _affordable(
-        self, landed: list[Done], merged: list[Done], wrote: Mapping[int, int]
-    ) -> Iterator[tuple[Effect, int]]:
-        late, delivered = self._late, list[tuple[Effect, int]]()
-        self._late = delivered
-        yield from late
-        for effect, round in super()._affordable(landed, merged, wrote):
-            for part in self.form(effect):
-                yield part, round
-            if self.repeats:
-                delivered.append((effect, round))
+    def _add(self, effects: Sequence[tuple[Effect, int]]) -> Growth:
+        parts = [*self._late, *((part, round) for effect, round in effects for part in self.form(effect))]
+        self._late = effects if self.repeats else ()
+        growth = NOTHING
+        for part in parts:  # each by itself, as nobody else has them merged
+            growth = growth.and_then(super()._add([part]))
+        return growth
 
 
 class Starving:
