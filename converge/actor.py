@@ -41,6 +41,7 @@ class MergeActor:
         letters: Callable[[int], Awaitable[Sequence[Letter]]],
     ) -> None:
         self.machine, self.writer, self.clock, self.tell = machine, writer, clock, tell
+        self._durable = writer.durable
         self.stop: Stop | None = None
         self.scopes: Sequence[anyio.CancelScope] = ()
         self._letters = letters
@@ -123,9 +124,9 @@ class MergeActor:
                 self.tell()
             elif isinstance(command, Stop):
                 self.stop = command
-            elif pool is not None and not (self.writer.durable and self._is_called_off()):  # during the commit
+            elif pool is not None and not (self._durable and self._is_called_off()):  # during the commit
                 pool.submit(command.activations)
-        if self.writer.durable:
+        if self._durable:
             self.writer.remark(tuple(self.machine.remarks()))
 
     async def _has_news(self) -> bool:

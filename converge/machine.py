@@ -190,8 +190,10 @@ class Machine:
             while not started and not self._open and not self._exhausted and (growth := self._stir()) is not None:
                 commits.append(self._commit(growth, now))
                 started = self._start(now)
-            if commits:  # what is reserved is durable before it is spent: a crash gives nothing back
-                commits[-1].cycle.spend = self.spending
+        if commits:  # what is reserved is durable before it is spent: a crash gives nothing back
+            spend = self.spending
+            for commit in commits:
+                commit.cycle.spend = spend
         if started:
             return (*commits, Activate(tuple(started)))
         if self._open:
@@ -204,7 +206,9 @@ class Machine:
         self.stop = dataclasses.replace(self.stop or self._verdict(), unread=unread)
         if not self._is_known(self.stop):
             self.trace.record(JobStopped, now, self.stop.reason.value, str(self.stop))
-            yield self._commit(None, now)
+            commit = self._commit(None, now)
+            commit.cycle.spend = self.spending
+            yield commit
         yield self.stop
 
     def view(self) -> View:
@@ -519,7 +523,6 @@ class Machine:
             since=since,
             upto=upto,
             watermarks=moved,
-            spend=self.spending,
             budget=None if self._is_underway else self.budget,
             letter=self.job.letter,
             anew=self.job.anew,

@@ -23,6 +23,7 @@ from converge.ledger import Line
 from converge.trace import Trace
 
 FORM = 3  # of a row's body
+_NOTHING = Spend()
 Anew = Literal["reuse", "fresh"]  # what becomes of the captures of before
 
 
@@ -102,11 +103,11 @@ class Cycle:
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
     watermarks: Iterable[Watermark]
-    spend: Spend
     budget: Budget | None  # where it may be another than before
     letter: int = 0
     anew: Anew | None = None
     bodies: tuple[bytes, ...] | None = None
+    spend: Spend = _NOTHING  # with what is reserved for those that begin after it
     rounds: list[int] = dataclasses.field(init=False)
     derived: Sequence[int] = dataclasses.field(init=False)
     completed: list[tuple[Source, int, int]] = dataclasses.field(init=False)

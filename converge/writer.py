@@ -52,7 +52,8 @@ class Writer:
         self._last: Cycle | None = None
         self.begun = anyio.Event()  # set when the job is in the store, or cannot be
         self.letters = 0  # the number of the last letter in the store, as far as was seen
-        if header is None:
+        self._has_begun = header is None
+        if self._has_begun:
             self.begun.set()
         # Unbounded, yet never more than one commit and the captures of open activations wait here.
         self._requests: list[_Request] = []
@@ -183,7 +184,9 @@ class Writer:
         try:
             await self._append(captures, cycles=cycles)
         finally:
-            self.begun.set()
+            if not self._has_begun:
+                self._has_begun = True
+                self.begun.set()
 
     async def _append(self, captures: Sequence[Captured], *, cycles: bool) -> None:
         rows: list[Row] = []
