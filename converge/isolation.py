@@ -15,12 +15,15 @@ T = TypeVar("T")
 
 
 class Isolated(Generic[T]):
-    """Await a coroutine in a copy of the current context: each of its steps runs there, in the same task."""
+    """Await a coroutine in a copy of the current context: each of its steps runs there, in the same task.
 
-    __slots__ = ("_context", "_coroutine")
+    waited: whether it let anybody else have a turn.
+    """
+
+    __slots__ = ("_context", "_coroutine", "waited")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._coroutine, self._context = coroutine, copy_context()
+        self._coroutine, self._context, self.waited = coroutine, copy_context(), False
 
     def __await__(self) -> Generator[Any, Any, T]:
         step: Any = self._coroutine.send
@@ -30,6 +33,7 @@ class Isolated(Generic[T]):
                 waited = self._context.run(step, value)
             except StopIteration as ended:
                 return ended.value  # type: ignore[no-any-return]
+            self.waited = True
             try:
                 value = yield waited
                 step = self._coroutine.send

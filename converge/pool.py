@@ -69,6 +69,7 @@ class Pool:
         self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
         self._closed = False
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
+        self._has_waited = False  # whether the activation that has just ended let everybody else have a turn
         self._giving_way = False  # a worker lets everybody else have a turn, of which no other worker is to make use
 
     def open(self) -> None:
@@ -118,6 +119,8 @@ class Pool:
                         self._wake_one()
                     return
                 now = ended
+                if self._has_waited:
+                    turn = now
                 if self._ready or self._under_way:
                     self._inbox.call()
                 else:
@@ -159,15 +162,16 @@ class Pool:
         effect: Effect | None = None
         error: BaseException | None = None
         attempts, is_spoiled = [1], False
+        agent, view, asked = activation.agent, activation.view, None
         try:
             if activation.error is not None:
                 raise activation.error
             if (effect := self._recall(activation)) is not None:
-                self._check(activation.view, effect)
-            elif activation.agent.retry is None:
-                effect = await Isolated(self._attempt(activation.agent, activation.view))
+                self._check(view, effect)
             else:
-                effect = await Isolated(self._attempts(activation.agent, activation.view, attempts))
+                once = agent.retry is None
+                asked = Isolated(self._attempt(agent, view) if once else self._attempts(agent, view, attempts))
+                effect = await asked
         except (Exception, SystemExit, GeneratorExit) as raised:  # exit() in a tool ends an activation, not the process
             effect, error = None, raised
         except anyio.get_cancelled_exc_class() as raised:
@@ -176,6 +180,7 @@ class Pool:
             effect, error, is_spoiled = None, raised, True  # the agent cancelled itself: that is its own failure
         ended = self._clock.elapsed()
         self._under_way -= 1
+        self._has_waited = asked is not None and asked.waited
         # Unbounded, yet never longer than the activations that are open: a bound here and on `ready` would deadlock.
         self._inbox.put(Done(activation, effect, error, ended - started, attempts[0]))
         return None if is_spoiled else ended
