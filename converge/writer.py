@@ -6,6 +6,7 @@ It has a task of its own; who commits a cycle while it is at rest takes its turn
 
 __all__ = ["Checkpoints", "Writer"]
 
+import asyncio
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -172,10 +173,12 @@ class Writer:
         except ConvergeError as error:
             self._failure = error
         # A store is other people's code: nobody may wait for ever for what it did not foresee. It is shielded, so a
-        # cancellation that it raises is its own.
+        # cancellation that it raises is its own, unless asyncio ends all tasks there are.
         except (Exception, anyio.get_cancelled_exc_class()) as error:
             self._failure = StoreUnavailable(repr(self._store), f"{type(error).__name__}: {error}")
             self._failure.__cause__ = error
+            if not isinstance(error, Exception) and _is_cancelled():
+                raise
         finally:
             for request in batch:
                 request.kept.set()
@@ -204,3 +207,8 @@ class Writer:
         elif rows:
             self.letters = max(self.letters, await self._store.append(self._lease, self._head, rows))
         self._head += len(rows)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

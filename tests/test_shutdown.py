@@ -339,9 +339,10 @@ async def climb(view):
         if rung.number < 4:
             yield Rung(rung.number + 1).because(rung)
         elif WAITS:
+            AT_WORK.append(rung)
             await anyio.sleep_forever()
 
-WAITS = False
+WAITS, AT_WORK = False, []
 engine = Engine([climb], store=SQLiteStore("jobs.db"), lease_seconds=0.02)
 
 {body}
@@ -414,7 +415,18 @@ except KeyboardInterrupt:
 WAITS = True
 async def main():
     task = asyncio.create_task(engine.run("climb", Rung(0)))
-    while "converge leases" not in [t.name for t in threading.enumerate()]:
+    while not AT_WORK or "converge leases" not in [t.name for t in threading.enumerate()]:
+        await asyncio.sleep(0)
+asyncio.run(main())
+""",
+    "closes the loop on a commit": """
+class Slow(SQLiteStore):
+    async def append(self, *_):
+        AT_WORK.append(True)
+        await anyio.sleep_forever()
+async def main():
+    task = asyncio.create_task(Engine([climb], store=Slow("jobs.db")).run("climb", Rung(0)))
+    while not AT_WORK:
         await asyncio.sleep(0)
 asyncio.run(main())
 """,
