@@ -5,7 +5,7 @@ An effect is whole: the first emission that breaks a rule makes the activation f
 
 __all__ = ["seal"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from converge.agent import Agent
@@ -27,21 +27,18 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
     """Return the effect of an activation. Raises the AuthorError of the first emission that breaks a rule."""
     emissions: list[Emission] = []
     own: set[str] = set()
+    plain = None if agent.gate else Assertion  # what stands for itself, and is not to be looked into
     for value in emitted:
-        for fact, cited in _split(agent, value):
+        for fact, cited in (value,) if type(value) is plain else _split(agent, value):
             if type(fact) not in agent.states and not isinstance(fact, Invalidation):
                 label = kind_of(fact).label
                 raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
             canonical, fact_id, body = identified(fact)
             own.add(fact_id)
             emissions.append(Emission(canonical, fact_id, body, None if cited is None else view.cited(cited)))
-    said: list[Emission] = []
-    rests_on_all = False
-    for emission in emissions:
-        if _is_news(agent, view, emission, own):
-            said.append(emission)
-            rests_on_all = rests_on_all or emission.evidence is None
-    return Effect(agent.source, view.round, tuple(said), view.given() if rests_on_all else None)
+    said = tuple(_news(agent, view, emissions, own))
+    rests_on_all = any(emission.evidence is None for emission in said)
+    return Effect(agent.source, view.round, said, view.given() if rests_on_all else None)
 
 
 def _split(agent: Agent, value: object) -> tuple[tuple[Fact, tuple[Fact, ...] | None], ...]:
@@ -91,23 +88,37 @@ def _label(cls: type[Fact]) -> str:
     return kind_of(cls).label
 
 
-def _is_news(agent: Agent, view: View, emission: Emission, own: set[str]) -> bool:
-    """Check an emission, and return whether it says anything: that a known fact rests on itself is nothing new."""
-    fact, fact_id, _, evidence = emission
-    if isinstance(fact, Opinion) and fact.by != agent.name:
-        raise OpinionForeign(agent.name, fact.by)
-    if isinstance(fact, Invalidation):
-        _check_marker(agent, view, emission, fact.target, own)
-    if evidence is None:
-        return True
-    for cited in evidence:
-        if view.knows(cited):
+def _news(agent: Agent, view: View, emissions: list[Emission], own: set[str]) -> Iterator[Emission]:
+    """Check emissions, and iterate over those that say anything: that a known fact rests on itself is nothing new."""
+    unknown = view.unknown({cited for emission in emissions for cited in emission.evidence or ()})
+    for emission in emissions:
+        fact, fact_id, _, evidence = emission
+        if isinstance(fact, (Opinion, Invalidation)):
+            _check_word(agent, view, emission, own)
+        if evidence is None:
+            yield emission
             continue
-        if cited == fact_id:
-            raise EvidenceInvalid(agent.name, fact_id, "a fact cannot be its own reason")
+        if unknown:
+            _check_cited(agent, emission, unknown, own)
+        if fact_id not in evidence:
+            yield emission
+
+
+def _check_cited(agent: Agent, emission: Emission, unknown: set[str], own: set[str]) -> None:
+    """Check what is cited and is not in the view: it must be of the same effect, and another fact."""
+    for cited in unknown.intersection(emission.evidence or ()):
+        if cited == emission.fact_id:
+            raise EvidenceInvalid(agent.name, cited, "a fact cannot be its own reason")
         if cited not in own:
-            raise EvidenceInvalid(agent.name, fact_id, f"it cites {cited}, which is not in the view it read")
-    return fact_id not in evidence
+            raise EvidenceInvalid(agent.name, emission.fact_id, f"it cites {cited}, which is not in the view it read")
+
+
+def _check_word(agent: Agent, view: View, emission: Emission, own: set[str]) -> None:
+    """Check what speaks of other facts."""
+    if isinstance(emission.fact, Opinion) and emission.fact.by != agent.name:
+        raise OpinionForeign(agent.name, emission.fact.by)
+    if isinstance(emission.fact, Invalidation):
+        _check_marker(agent, view, emission, emission.fact.target, own)
 
 
 def _check_marker(agent: Agent, view: View, emission: Emission, target: str, own: set[str]) -> None:

@@ -28,6 +28,9 @@ Policy = Literal["contest", "join", "many"]
 MAX_FACT_BYTES = 4 * 1024 * 1024
 
 
+_HASHED = frozenset({bool, bytes, float, int, str})
+
+
 class Kind:
     """What all facts of one class share. `label` is the name, followed by `@version` from version 2 on."""
 
@@ -61,7 +64,7 @@ class Kind:
         serializer = self._serializer
         try:
             body = serializer.encode(fact)
-            if not serializer.is_normal(body):
+            if (b"-0.0" in body or not body.isascii()) and not serializer.is_normal(body):
                 fact = self.load(normalized(from_json(body)))
                 body = serializer.encode(fact)
         except FactInvalid:  # a ValueError as well, and worded already
@@ -70,7 +73,7 @@ class Kind:
             raise FactInvalid(self.label, [self._unwritable(fact, error)]) from error
         if len(body) > MAX_FACT_BYTES:
             raise FactTooLarge(self.label, len(body), MAX_FACT_BYTES)
-        if self.key:
+        if self._may_not_hash:
             self._check_key(fact)
         if not self._reads_back:
             self._check_reads_back(fact, body)
@@ -148,6 +151,8 @@ class Kind:
             raise KindInvalid(self.label, f"field {excluded[0]!r} is excluded from its JSON and would be lost")
         if unknown := [field for field in self.key if field not in fields]:
             raise KindInvalid(self.label, f"key names {unknown[0]!r}, which is not a field: it has {', '.join(fields)}")
+        declared = self.cls.__pydantic_fields__  # type: ignore[attr-defined]
+        self._may_not_hash = any(declared[name].annotation not in _HASHED for name in self.key)
         if self.policy not in get_args(Policy):
             raise KindInvalid(self.label, f"policy {self.policy!r} is not one of {', '.join(get_args(Policy))}")
         if self.policy == "join":

@@ -6,7 +6,7 @@ A round that is closed gains nothing more, so a bucket is sorted once, and what 
 __all__ = ["KindLog"]
 
 from bisect import bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from converge.fact import Fact, stored_id
@@ -30,14 +30,13 @@ class KindLog:
         """File a fact that is new to the context."""
         self._bucket(round).unsorted.append(fact)
         if self._keyed:
-            self._index(fact)
+            self._index((fact,))
 
     def extend(self, facts: Sequence[Fact], round: int) -> None:
         """File facts of one round that are new to the context, as `add` would one after another."""
         self._bucket(round).unsorted += facts
         if self._keyed:
-            for fact in facts:
-                self._index(fact)
+            self._index(facts)
 
     def move(self, fact: Fact, old: int, new: int) -> None:
         """File a fact under a lower round than it was met in."""
@@ -71,11 +70,16 @@ class KindLog:
             return None
         return self.rounds[bisect_right(self.rounds, round)]
 
-    def _index(self, fact: Fact) -> None:
-        about = self.keys.setdefault(self.kind.key_of(fact), [])
-        about.append(fact)
-        if len(about) > 1 and self.kind.policy == "contest":
-            self.contested.add(self.kind.key_of(fact))
+    def _index(self, facts: Iterable[Fact]) -> None:
+        key_of, contests = self.kind.key_of, self.kind.policy == "contest"
+        for fact in facts:
+            key = key_of(fact)
+            if (about := self.keys.get(key)) is None:
+                self.keys[key] = [fact]
+            else:
+                about.append(fact)
+                if contests:
+                    self.contested.add(key)
 
     def _bucket(self, round: int) -> "_Bucket":
         """Return the bucket of a round that a fact is filed in."""

@@ -5,7 +5,7 @@ Nothing here says what an agent was given: that is the view's affair, which is b
 
 __all__ = ["ANY_KEY", "Lookup", "Reader"]
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from converge.canonical import normalized
@@ -51,13 +51,21 @@ class Lookup:
 
     def knows(self, fact_id: str) -> bool:
         """Whether the fact with this id is in the view."""
-        position = self._context.position.get(fact_id)
-        if position is None or self._context.rounds[position] > self.round:
-            return False
-        reads = self._reader.reads
-        if reads is None or position == 0:
-            return True
-        return self._context.facts[position].__kind__.label in reads  # type: ignore[attr-defined]  # asked very often
+        return not self.unknown((fact_id,))
+
+    def unknown(self, ids: Iterable[str]) -> set[str]:
+        """Return those of some ids that no fact of the view has."""
+        context, reads = self._context, self._reader.reads
+        found = set()
+        for fact_id in ids:
+            place = context.position.get(fact_id)
+            if place is None or context.rounds[place] > self.round:
+                found.add(fact_id)
+            elif place and reads is not None:
+                fact: Any = context.facts[place]
+                if fact.__kind__.label not in reads:  # not `kind_of`: it is asked very often
+                    found.add(fact_id)
+        return found
 
     def known(self, fact_id: str) -> Fact | None:
         """Return the fact with this id, or None where it is not in the view."""

@@ -11,6 +11,7 @@ __all__ = ["Inbox", "Pool"]
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -247,13 +248,11 @@ class Pool:
             return [produced]
         if isinstance(produced, (str, bytes, dict)) or not hasattr(produced, "__iter__"):
             raise ForeignEmission(agent.name, produced)
-        emitted: list[object] = []
-        for value in produced:
-            emitted.append(value)
-            if len(emitted) > self._max_emissions:
-                if hasattr(produced, "close"):
-                    produced.close()
-                raise TooManyEmissions(agent.name, self._max_emissions)
+        emitted = list[object](islice(produced, self._max_emissions + 1))
+        if len(emitted) > self._max_emissions:
+            if hasattr(produced, "close"):
+                produced.close()
+            raise TooManyEmissions(agent.name, self._max_emissions)
         return emitted
 
 
