@@ -9,8 +9,8 @@ __all__ = ["SAID", "Bill", "Captures", "Note", "Question", "Reserve", "asked_abo
 
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Set
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Set
+from contextlib import AbstractAsyncContextManager, nullcontext
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
@@ -58,9 +58,12 @@ async def _in_memory(question: Question, text: str, note: Note) -> None:
     """Do nothing: what is not to outlive the process is kept already."""
 
 
-@asynccontextmanager
-async def _for_free(agent: str, tokens: int, money: float | None, what: str) -> AsyncIterator[Bill]:
-    yield lambda tokens, money=0.0: None
+def _for_free(agent: str, tokens: int, money: float | None, what: str) -> AbstractAsyncContextManager[Bill]:
+    return nullcontext(_unbilled)
+
+
+def _unbilled(tokens: int, money: float = 0.0) -> None:
+    """Do nothing: what no budget holds needs no bill."""
 
 
 class Captures:

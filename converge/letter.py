@@ -35,4 +35,4 @@ def _read(letter: Letter, machine: Machine) -> list[Fact]:
 
 
 def _facts(letter: Letter) -> list[tuple[str, Any]]:
-    return from_json(letter.body)["facts"]  # type: ignore[no-any-return]
+    return [(fact_id, content) for fact_id, content in from_json(letter.body)["facts"]]
