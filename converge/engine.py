@@ -146,8 +146,7 @@ class Engine:
         Cancelling the task that awaits it commits what is merged and re-raises. Raises KindUnknown, FactInvalid,
         InvariantUnknown, JobExists, or an OperatorError of the store.
         """
-        async with self.start(intent, facts, job_id=job_id) as job:
-            return await job.outcome()
+        return await self.start(intent, facts, job_id=job_id).run()
 
     def start(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> Job:
         """Return a job to be entered with `async with`, whose events can be followed while it runs."""
@@ -189,8 +188,7 @@ class Engine:
         budget: a Budget, or limits by name that replace those of the job's own, as in {"rounds": 50}. Raises
         JobUnknown, EngineBusy, StoredFactInvalid, IntentMismatch, and what `run` raises.
         """
-        async with self.reopen(job_id, facts, budget=budget, intent=intent) as job:
-            return await job.outcome()
+        return await self.reopen(job_id, facts, budget=budget, intent=intent).run()
 
     def reopen(
         self,
@@ -208,8 +206,7 @@ class Engine:
 
         What was captured is not asked again, unless captures="fresh". Raises as `resume` does.
         """
-        async with self.begin_again(job_id, captures=captures, budget=budget) as job:
-            return await job.outcome()
+        return await self.begin_again(job_id, captures=captures, budget=budget).run()
 
     def begin_again(self, job_id: str, *, captures: CapturesOfBefore = "reuse", budget: Limits = None) -> Job:
         """Return a job that begins again, to be entered with `async with`; see `restart`."""
@@ -231,8 +228,7 @@ class Engine:
         The other job stays as it is. What it captured after that cycle is not asked again, unless captures="fresh".
         Raises CycleUnknown, JobExists, and as `resume` does.
         """
-        async with self.branch(job_id, cycle, facts, captures=captures, budget=budget, new_id=new_id) as job:
-            return await job.outcome()
+        return await self.branch(job_id, cycle, facts, captures=captures, budget=budget, new_id=new_id).run()
 
     def branch(
         self,

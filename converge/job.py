@@ -84,14 +84,22 @@ class Job:
     def __repr__(self) -> str:
         return f"<job {self.job_id}>"
 
+    async def run(self) -> Outcome:
+        """Run the job to its outcome, for who has nothing else to do meanwhile. Raises as `outcome` does.
+
+        Cancelling the caller cancels the job. In memory it runs in the caller's own task; a commit that has to be
+        waited for must not be cut off with its caller.
+        """
+        if self._store.durable:
+            async with self:
+                return await self.outcome()
+        self._enter()
+        self._left.set()  # who has no block can ask for no checkpoint after its end
+        await self._live()
+        return await self.outcome()
+
     async def __aenter__(self) -> Self:
-        if self._entered:
-            raise JobNotEntered(self.job_id, twice=True)
-        self._entered = True
-        self._news, self._begun, self._ended, self._left, self._posted = (anyio.Event() for _ in range(5))
-        self._scope = anyio.CancelScope()
-        if self._cancelled:
-            self._scope.cancel()
+        self._enter()
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._live)
@@ -209,6 +217,15 @@ class Job:
 
     # --- the actors ---------------------------------------------------------------------------------------------
 
+    def _enter(self) -> None:
+        if self._entered:
+            raise JobNotEntered(self.job_id, twice=True)
+        self._entered = True
+        self._news, self._begun, self._ended, self._left, self._posted = (anyio.Event() for _ in range(5))
+        self._scope = anyio.CancelScope()
+        if self._cancelled:
+            self._scope.cancel()
+
     async def _live(self) -> None:
         try:
             async with self._leased(self) as lease:
@@ -233,18 +250,23 @@ class Job:
         if captures.redact is None:  # no piece of a text shows what the next one makes of it
             captures.hear = self._overheard
         captures.reserve = Purse(captures.ledger, writer.note).reserve
+        if not writer.durable:  # it has nothing to wait for
+            await self._work(machine, writer)
+            return
         async with anyio.create_task_group() as actors:
-            if writer.durable:  # else it has nothing to wait for
-                actors.start_soon(writer.run)
-            try:
-                self._outcome = await self._until_stopped(machine, writer)
-                if writer.waits:  # the caller may still say that it is to be kept
-                    self._ended.set()
-                    self._news.set()
-                    await self._left.wait()
-            finally:
-                self._writer = None
-                await writer.close()
+            actors.start_soon(writer.run)
+            await self._work(machine, writer)
+
+    async def _work(self, machine: Machine, writer: Writer) -> None:
+        try:
+            self._outcome = await self._until_stopped(machine, writer)
+            if writer.waits:  # the caller may still say that it is to be kept
+                self._ended.set()
+                self._news.set()
+                await self._left.wait()
+        finally:
+            self._writer = None
+            await writer.close()
 
     async def _until_stopped(self, machine: Machine, writer: Writer) -> Outcome:
         assert self._scope is not None

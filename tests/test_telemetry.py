@@ -425,7 +425,7 @@ async def test_one_that_begins_a_span_or_fails_has_its_own_however_many_there_we
     def fail(view: View):
         raise ValueError
 
-    await Engine([trace_it, fail, assess], telemetry=telling.telemetry).run("go", Signal("a"))
+    await Engine([trace_it, fail, assess], telemetry=telling.telemetry, clock=VirtualClock()).run("go", Signal("a"))
     assert telling.line(telling.named("inner")[0])[1] == "invoke_agent trace_it"
     names = {span.name for span in telling.spans}
     assert names == {"inner", "invoke_agent trace_it", "invoke_agent fail", "converge.round", "converge.job"}
