@@ -13,7 +13,7 @@ from operator import attrgetter
 import anyio
 import anyio.lowlevel
 
-from converge.command import Commit, Done
+from converge.command import Activate, Commit, Done
 from converge.letter import deliver
 from converge.machine import Machine
 from converge.pool import Pool
@@ -108,6 +108,10 @@ class MergeActor:
         finally:
             self._at_work = False
 
+    def _was_called_off(self) -> bool:
+        """Whether the job was called off during a commit."""
+        return self._durable and self._is_called_off()
+
     def _is_called_off(self) -> bool:
         return any(map(_IS_CANCELLED, self.scopes))
 
@@ -118,13 +122,14 @@ class MergeActor:
         self._is_told = False
         commands = self.machine.next(self.clock.now())
         self.tell()
-        for command in commands:
-            if isinstance(command, Commit):
-                await self.writer.commit(command.cycle)
-                self.tell()
-            elif isinstance(command, Stop):
+        cycles = [command.cycle for command in commands if isinstance(command, Commit)]
+        if cycles:
+            await self.writer.commit(*cycles)
+            self.tell()
+        for command in commands[len(cycles) :]:
+            if isinstance(command, Stop):
                 self.stop = command
-            elif pool is not None and not (self._durable and self._is_called_off()):  # during the commit
+            elif isinstance(command, Activate) and pool is not None and not self._was_called_off():
                 pool.submit(command.activations)
         if self._durable:
             self.writer.remark(tuple(self.machine.remarks()))

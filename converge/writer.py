@@ -71,11 +71,11 @@ class Writer:
         """Whether the policy lets something wait that nobody has asked to keep yet."""
         return bool(self._waiting) and self._failure is None
 
-    async def commit(self, cycle: Cycle) -> None:
-        """Take a cycle, and return when it is kept, unless the policy lets it wait. Raises as `checkpoint` does."""
-        self._waiting.append(cycle)
-        self._last = cycle
-        if self._is_due(cycle):
+    async def commit(self, *cycles: Cycle) -> None:
+        """Take cycles, and return when all are kept, unless the policy lets them wait. Raises as `checkpoint` does."""
+        self._waiting += cycles
+        self._last = cycles[-1]
+        if any(map(self._is_due, cycles)):
             await self.checkpoint(here=True)
         elif self._failure is not None:
             raise self._failure

@@ -2,6 +2,7 @@
 
 __all__ = ["Measures", "Tally", "error_name"]
 
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.metrics import Meter
@@ -62,9 +63,9 @@ class Tally:
         if self._waited is None or seconds > self._waited:
             self._waited = seconds
 
-    def committed(self, cycle: Cycle, now: float) -> None:
+    def committed(self, cycles: Sequence[Cycle], now: float) -> None:
         """Note a commit, and tell what has come together if that was not done for a second."""
-        self.facts += cycle.upto[0] - cycle.since[0]
+        self.facts += cycles[-1].upto[0] - cycles[0].since[0]
         if now - self._told > 1:
             self.tell(now)
 

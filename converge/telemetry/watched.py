@@ -79,13 +79,13 @@ class WatchedJob(Job):
 
         return received
 
-    async def _committed(self, commit: Callable[[Cycle], Awaitable[None]], cycle: Cycle, *, durable: bool) -> None:
+    async def _committed(self, commit: Callable[..., Awaitable[None]], *cycles: Cycle, durable: bool) -> None:
         began = self._clock.elapsed()
-        await commit(cycle)
+        await commit(*cycles)
         now = self._clock.elapsed()
         if durable:  # memory keeps nobody waiting
             self._telemetry.measures.commits.record(now - began)
-        self._tally.committed(cycle, now)
+        self._tally.committed(cycles, now)
 
     def _through(self, question: Question, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return a call that is to be captured as one with a span of its own."""
