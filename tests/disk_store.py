@@ -23,7 +23,7 @@ from converge_stores import SQLiteStore
 from converge_stores.sqlite import Level
 from tests.disk import Disk
 
-_FEW_PAGES = 5  # in the log before they go into the file: so that a short job has many checkpoints
+_FEW_PAGES = 10  # in the log, about, before they go into the file: so that a short job has many checkpoints
 _SAID: dict[int, tuple[type[sqlite3.Error], str]] = {  # by SQLite's primary result code: what Python makes of it
     apsw.SQLITE_BUSY: (sqlite3.OperationalError, "database is locked"),
     apsw.SQLITE_READONLY: (sqlite3.OperationalError, "attempt to write a readonly database"),
@@ -77,7 +77,6 @@ class Connection:
             raise _as_sqlite3(error) from error
         if disk.holds(str(path)):
             self._lock_exclusively()
-        self.rows(f"PRAGMA wal_autocheckpoint = {_FEW_PAGES}")
 
     def _lock_exclusively(self) -> None:
         """Have the index of the log in memory: there is none to share it in. Before there is a log, nothing differs."""
@@ -150,6 +149,7 @@ class DiskStore(SQLiteStore):
 
     def __init__(self, disk: Disk, level: Level = "power", known: Sequence[str] = (), **pragmas: object) -> None:
         super().__init__("jobs.db", level)
+        self._connection.most = _FEW_PAGES * 8192
         self.disk, self.pragmas = disk, pragmas
         self.handed, self.kept = list(known), len(known)
 

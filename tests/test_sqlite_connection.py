@@ -17,9 +17,9 @@ ADD = "INSERT INTO log VALUES (?)"
 class Opened:
     """A connection to a file with one table, and the thread that each statement on it was executed in."""
 
-    def __init__(self, path, *, in_place=True):
+    def __init__(self, path, *, synced=False):
         self.path, self.threads = path, {}
-        self.connection = Connection(str(path), self._connect, in_place=in_place)
+        self.connection = Connection(str(path), self._connect, synced=synced)
 
     def _connect(self):
         made = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -65,10 +65,27 @@ async def test_where_no_commit_waits_for_the_disk_a_short_one_is_made_in_place(t
 
 @pytest.mark.asyncio
 async def test_a_commit_that_waits_for_the_disk_is_made_in_a_thread(tmp_path):
-    async with opened(tmp_path / "a.db", in_place=False) as made:
+    async with opened(tmp_path / "a.db", synced=True) as made:
         await made.connection.write(ADD, ("a",))
         assert not made.was_here("a")
         assert made.rows() == ["a"]
+
+
+@pytest.mark.asyncio
+async def test_what_need_not_outlive_a_power_cut_by_itself_waits_for_no_disk(tmp_path):
+    async with opened(tmp_path / "a.db", synced=True) as made:
+        await made.connection.write(ADD, ("a",), lasting=False)
+        await made.connection.write(ADD, ("b",))
+        assert [made.was_here(text) for text in "ab"] == [True, False]
+        assert [*made.threads] == [
+            "PRAGMA synchronous = FULL",
+            "PRAGMA busy_timeout = 0",
+            "PRAGMA wal_autocheckpoint = 0",
+            "PRAGMA synchronous = NORMAL",
+            "INSERT INTO log VALUES ('a')",
+            "INSERT INTO log VALUES ('b')",
+        ]
+        assert await made.connection.read("PRAGMA synchronous") == [(2,)]
 
 
 @pytest.mark.asyncio
@@ -135,10 +152,11 @@ async def test_what_breaks_a_constraint_is_for_the_caller_to_name(tmp_path, size
 
 
 @pytest.mark.asyncio
-async def test_the_log_is_moved_into_the_file_from_time_to_time_in_the_thread(tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "_MUCH", 100_000)
+@pytest.mark.parametrize("synced", [False, True])
+async def test_the_log_is_moved_into_the_file_from_time_to_time_in_the_thread(tmp_path, synced):
     log = tmp_path / "a.db-wal"
-    async with opened(tmp_path / "a.db") as made:
+    async with opened(tmp_path / "a.db", synced=synced) as made:
+        made.connection.most = 100_000
         for number in range(200):
             await made.connection.write(ADD, (f"{number:05} {'x' * 1_000}",))
         assert made.threads["PRAGMA wal_checkpoint(PASSIVE)"] is not threading.current_thread()

@@ -142,7 +142,7 @@ class _Failing(MemoryStore):
 
     durable = True
 
-    async def append(self, lease, after, rows):
+    async def create(self, lease, header, rows):
         raise OSError("the disk is gone")
 
 

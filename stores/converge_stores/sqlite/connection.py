@@ -4,9 +4,9 @@ It is the only one that this process opens: two that write or checkpoint at the 
 before 3.51.3. Whatever may wait, for a disk or for another process, is executed in aiosqlite's thread. A statement
 that has begun there is not stopped by cancelling its caller, so whoever must know what became of it shields it.
 
-Where no commit waits for the disk, a short statement takes less time than handing it to a thread: it is executed in
-place, in the event loop's own thread, while nobody else uses the connection and no other process has the file locked.
-What does wait for the disk then, moving the log into the file, is left to the thread.
+A short statement that waits for no disk takes less time than handing it to a thread: it is executed in place, in the
+event loop's own thread, while nobody else uses the connection and no other process has the file locked. Moving the log
+into the file, which does wait for the disk, is not left to whichever statement comes along, but done in the thread.
 """
 
 __all__ = ["Connection"]
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SHORT = 65_536  # bytes of rows in a statement that may be executed in place
 _SLOW, _LEFT = 0.02, 200  # seconds; after one that took longer, so many are left to the thread
-_MUCH = 8_000_000  # bytes in the log, about, before they are moved into the file
+_MUCH = 8_000_000  # bytes, about, as SQLite has it by itself
 _ALL_ELSE = 4 * 8_192  # bytes that a statement adds to the log besides its rows: pages that it changes
 _WAITS = (0.001, 0.002, 0.005, 0.01, 0.015, 0.02, *[0.025] * 3, *[0.05] * 2, *[0.1] * 48)  # for who has the lock: 5 s
 _ADVICE = {  # what the driver says -> what it means and what to do
@@ -44,16 +44,17 @@ _ADVICE = {  # what the driver says -> what it means and what to do
 class Connection:
     """Executes statements; all of them raise StoreUnavailable, StoreForeign, or sqlite3.IntegrityError.
 
-    in_place: whether a commit waits for no disk.
+    synced: whether a commit is on the disk when it returns, so that it outlives a power cut.
     """
 
-    def __init__(self, path: str, connect: Callable[[], sqlite3.Connection], *, in_place: bool) -> None:
-        self._path, self._connect, self._in_place = path, connect, in_place
+    def __init__(self, path: str, connect: Callable[[], sqlite3.Connection], *, synced: bool) -> None:
+        self._path, self._connect, self._synced = path, connect, synced
         self._queued: aiosqlite.Connection | None = None  # the connection, as its thread has it
         self._direct: sqlite3.Connection | None = None  # the same one, for whoever holds the lock
         self._lock = threading.Lock()  # a connection that is closed while another thread uses it ends the process
         self._under_way = 0  # statements that the thread has, or will have
         self._turn: anyio.Event | None = None  # while a transaction of several statements is open: when it is over
+        self.most = _MUCH  # bytes in the log before they are moved into the file
         self._logged = 0  # bytes, about, since the log was last moved into the file
         self._left = 0  # how many statements are yet to be left to the thread
 
@@ -90,12 +91,18 @@ class Connection:
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
 
-    async def write(self, query: str, values: tuple[Any, ...], size: int = 0) -> list[Any]:
-        """Execute one statement that is a transaction, and return its rows; `size` is in bytes, about."""
+    async def write(self, query: str, values: tuple[Any, ...], size: int = 0, *, lasting: bool = True) -> list[Any]:
+        """Execute one statement that is a transaction, and return its rows.
+
+        size: in bytes, about. lasting: whether it is to outlive a power cut by itself, where commits do; if not, the
+        next one that does takes it along.
+        """
         while self._turn is not None:
             await self._turn.wait()
         try:
-            found = self._at_once(query, values) if size < _SHORT else None
+            found = None
+            if size < _SHORT and not (lasting and self._synced):
+                found = self._at_once(query, values)
             if found is None:
                 found = await self._in_thread(query, values)
             await self._note(size)
@@ -166,15 +173,29 @@ class Connection:
         if self._left:
             self._left -= 1
             return None
-        if not self._in_place or self._under_way or not self._lock.acquire(blocking=False):
+        if self._under_way or not self._lock.acquire(blocking=False):
             return None
         began = perf_counter()
         try:
-            return None if self._direct is None else self._is_done(query, values)
+            return None if self._direct is None else self._unsynced(query, values)
         finally:
             self._lock.release()
             if perf_counter() - began > _SLOW:
                 self._left = _LEFT
+
+    def _unsynced(self, query: str, values: tuple[Any, ...]) -> list[Any] | None:
+        """Execute a statement as below, without waiting for the disk."""
+        if not self._synced:
+            return self._is_done(query, values)
+        self._sync("NORMAL")
+        try:
+            return self._is_done(query, values)
+        finally:
+            self._sync("FULL")
+
+    def _sync(self, how: str) -> None:
+        assert self._direct is not None
+        self._direct.execute(f"PRAGMA synchronous = {how}").close()
 
     def _is_done(self, query: str, values: tuple[Any, ...]) -> list[Any] | None:
         """Execute a statement; None where another process has the file locked. The caller holds the lock."""
@@ -188,10 +209,8 @@ class Connection:
 
     async def _note(self, size: int) -> None:
         """Note what a commit has added to the log, which is moved into the file from time to time."""
-        if not self._in_place:  # then SQLite does it by itself, in the thread
-            return
         self._logged += size + _ALL_ELSE
-        if self._logged > _MUCH:
+        if self._logged > self.most:
             self._logged = 0
             with suppress(sqlite3.DatabaseError):  # as SQLite passes over it: what was committed is in the log
                 await self._queue("PRAGMA wal_checkpoint(PASSIVE)", ())
@@ -199,9 +218,9 @@ class Connection:
     def _made(self) -> sqlite3.Connection:
         connection = self._connect()
         try:
-            connection.execute("PRAGMA busy_timeout = 0").fetchall()  # it is waited for out here
-            if self._in_place:
-                connection.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._synced else 'NORMAL'}").close()
+            connection.execute("PRAGMA busy_timeout = 0").close()  # who has the file locked is waited for out here
+            connection.execute("PRAGMA wal_autocheckpoint = 0").close()
         except BaseException:
             connection.close()
             raise

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
 from converge.errors import (
@@ -38,7 +38,6 @@ from converge_stores.sqlite.statements import (
 
 Level = Literal["process", "power"]
 _MOST_NAMES = 100  # of jobs among which one that was meant is looked for: who asks first is not to pay for them all
-_LEVELS = {"process": "NORMAL", "power": "FULL"}  # what `PRAGMA synchronous` is called for it
 _MOST_ROWS = 500  # in one statement: SQLite takes 32,766 values
 
 
@@ -52,10 +51,10 @@ class SQLiteStore:
     durable = True
 
     def __init__(self, path: str | os.PathLike[str], level: Level = "process") -> None:
-        if level not in _LEVELS:
+        if level not in get_args(Level):
             raise StoreUnavailable(str(path), f'there is no level {level!r}: choose "process" or "power"')
         self.path, self.level = Path(path), level
-        self._connection = Connection(str(path), self._prepared, in_place=level == "process")
+        self._connection = Connection(str(path), self._prepared, synced=level == "power")
         self._heads: dict[str, tuple[int, str]] = {}  # job -> number and digest of its last row
 
     def __repr__(self) -> str:
@@ -74,8 +73,11 @@ class SQLiteStore:
     # --- leases -------------------------------------------------------------------------------------------------
 
     async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
-        """Give out the lease of a job in one statement."""
-        taken = await self._connection.write(TAKE, (job_id, *holder, expires, now, over))
+        """Give out the lease of a job in one statement.
+
+        No power cut leaves anybody who holds one, and what is written under it takes it along.
+        """
+        taken = await self._connection.write(TAKE, (job_id, *holder, expires, now, over), lasting=False)
         if taken:
             return Lease(job_id, holder, taken[0][0], expires)
         lease = await self.holder(job_id, now)
@@ -90,9 +92,9 @@ class SQLiteStore:
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back, and note number and digest of the job's last row."""
-        await self._connection.write(RELEASE, (lease.job_id, lease.epoch))
+        await self._connection.write(RELEASE, (lease.job_id, lease.epoch), lasting=False)
         if self._heads.pop(lease.job_id, None) is None and lease.epoch == 1:
-            await self._connection.write(FORGET, (lease.job_id,))
+            await self._connection.write(FORGET, (lease.job_id,), lasting=False)
 
     async def holder(self, job_id: str, now: float) -> Lease | None:
         """Return the lease of a job that somebody runs."""
@@ -231,7 +233,6 @@ class SQLiteStore:
         connection = self._connect()
         try:
             prepare(connection, self.path)
-            connection.execute(f"PRAGMA synchronous = {_LEVELS[self.level]}").close()
         except BaseException:
             connection.close()
             raise
