@@ -14,6 +14,7 @@ import anyio
 import anyio.lowlevel
 
 from converge.command import Activate, Commit, Done
+from converge.latch import Latch
 from converge.letter import deliver
 from converge.machine import Machine
 from converge.pool import Pool
@@ -46,7 +47,7 @@ class MergeActor:
         self.scopes: Sequence[anyio.CancelScope] = ()
         self._letters = letters
         self._mail: deque[Message] = deque()
-        self._called, self._is_called = anyio.Event(), False
+        self._called, self._is_called = Latch(), False
         self._at_work = False
         self._is_told = True  # whether the machine knows of anything that it has not been asked about
         self._pool: Pool | None = None
@@ -70,7 +71,7 @@ class MergeActor:
             await self._take_turns()
             if self.stop is None:
                 await self._called.wait()
-                self._called, self._is_called = anyio.Event(), False
+                self._called, self._is_called = Latch(), False
                 # What is ready runs first: the clock is not to merge a round in parts, unless it is a very wide one.
                 while pool.gives_way and len(self._mail) < _MANY:
                     await anyio.lowlevel.checkpoint()

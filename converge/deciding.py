@@ -46,8 +46,10 @@ class Asked(NamedTuple):
 
 def asked(view: View) -> tuple[Asked, ...]:
     """Return what is asked, not decided and not refused meanwhile, in id order; `view` is unrestricted."""
+    if not (requests := view.live(Request)):  # as mostly
+        return ()
     refused, found = refusals(view), []
-    for request in view.live(Request):
+    for request in requests:
         proposal = view.known(request.proposal)
         is_open = request.proposal not in refused and not view.live(Decision, id_of(request))
         if proposal is not None and is_open:

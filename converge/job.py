@@ -17,6 +17,7 @@ import anyio
 from converge.actor import MergeActor
 from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
 from converge.intent import RootIntent, Spend
+from converge.latch import Latch
 from converge.machine import Machine
 from converge.outcome import Outcome
 from converge.pool import Pool
@@ -123,7 +124,7 @@ class Job:
     def cancel(self) -> None:
         """Stop the job as `cancelled`: what is merged is committed and `outcome` returns. Harmless at its end."""
         self._cancelled = True
-        if self._scope is not None and not self._ended.is_set():
+        if self._scope is not None and not self._ended.is_set:
             self._scope.cancel()
 
     async def checkpoint(self) -> None:
@@ -197,7 +198,7 @@ class Job:
         self._listeners += 1
         try:
             while True:
-                news, ended = self._news, self._ended.is_set()
+                news, ended = self._news, self._ended.is_set
                 if place is None and len(self._trace):
                     place = self._first_event
                 while place is not None and place < len(self._trace):
@@ -210,7 +211,7 @@ class Job:
                         yield piece
                 if ended:
                     return
-                if not self._ended.is_set() and news is self._news:
+                if not self._ended.is_set and news is self._news:
                     await news.wait()
         finally:
             self._listeners -= 1
@@ -221,7 +222,7 @@ class Job:
         if self._entered:
             raise JobNotEntered(self.job_id, twice=True)
         self._entered = True
-        self._news, self._begun, self._ended, self._left, self._posted = (anyio.Event() for _ in range(5))
+        self._news, self._begun, self._ended, self._left, self._posted = (Latch() for _ in range(5))
         self._scope = anyio.CancelScope()
         if self._cancelled:
             self._scope.cancel()
@@ -277,7 +278,7 @@ class Job:
                 pool = self._pooled(tasks, actor, self._clock, check, most, machine.recall)
                 pool.open()
                 self._watched = partial(tasks.start_soon, self._watch, actor)
-                if self._store.durable or self._posted.is_set():
+                if self._store.durable or self._posted.is_set:
                     self._begin_to_watch()
                 try:
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope as scope:
@@ -313,7 +314,7 @@ class Job:
                 await self._posted.wait()
             if self._is_over:
                 return
-            self._posted = anyio.Event()
+            self._posted = Latch()
             with suppress(ConvergeError):  # the next commit says what is wrong with the store
                 for letter in await self._letters(actor.machine.job.letter):
                     actor.put(letter)
@@ -348,7 +349,7 @@ class Job:
     def _tell(self) -> None:
         if self._listeners:
             self._news.set()
-            self._news = anyio.Event()
+            self._news = Latch()
 
 
 def _position(machine: Machine) -> Snapshot:

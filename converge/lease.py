@@ -18,7 +18,7 @@ from secrets import token_hex
 
 import anyio
 
-from converge.errors import JobLeased
+from converge.errors import JobExists, JobLeased
 from converge.ports import Clock, Holder, Lease, Store
 
 _NEVER = 253_402_300_799.0  # the last second of the year 9999, which can still be written as a date
@@ -63,13 +63,18 @@ class Leases:
         self._ended: threading.Event | None = None
 
     @asynccontextmanager
-    async def of(self, job_id: str) -> AsyncIterator[Lease]:
-        """Hold the lease of a job. Raises JobLeased while another process runs it."""
+    async def of(self, job_id: str, *, is_new: bool = False) -> AsyncIterator[Lease]:
+        """Hold the lease of a job. Raises JobLeased while another process runs it; JobExists where it is to be new."""
         holder = this_process()
         _held.add(holder.token)
         try:
-            with anyio.CancelScope(shield=True):  # a lease that was taken must be given back
-                lease = self._leases[holder.token] = await self._take(job_id, holder)
+            try:
+                with anyio.CancelScope(shield=True):  # a lease that was taken must be given back
+                    lease = self._leases[holder.token] = await self._take(job_id, holder)
+            except JobLeased as error:
+                if is_new:
+                    raise JobExists(job_id, repr(self._store)) from error
+                raise
             self._renewing()
             yield lease
         finally:

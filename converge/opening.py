@@ -38,6 +38,9 @@ class Opening:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._users > 1:
+            self._leave()
+            return
         with anyio.CancelScope(shield=True):
             async with self._door:
                 try:

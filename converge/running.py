@@ -3,9 +3,9 @@
 __all__ = ["Running"]
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
-from converge.errors import EngineBusy, JobExists, JobLeased
+from converge.errors import EngineBusy
 from converge.job import Job
 from converge.lease import Leases
 from converge.opening import opening_of
@@ -36,14 +36,7 @@ class Running:
     @asynccontextmanager
     async def leased(self, job: Job, *, is_new: bool) -> AsyncIterator[Lease]:
         """As above, and hold the job's lease. Raises JobLeased, or JobExists for one that is to be new."""
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.alone(job.job_id, job))
-            try:
-                lease = await stack.enter_async_context(self._leases.of(job.job_id))
-            except JobLeased as error:
-                if is_new:
-                    raise JobExists(job.job_id, repr(self.store)) from error
-                raise
+        async with self.alone(job.job_id, job), self._leases.of(job.job_id, is_new=is_new) as lease:
             yield lease
 
     async def is_kept(self, job_id: str) -> None:

@@ -15,6 +15,7 @@ import anyio
 from converge.capture import Note, Question
 from converge.chain import JobHeader, Row
 from converge.errors import ConvergeError, StoreUnavailable
+from converge.latch import Latch
 from converge.ledger import Ledger
 from converge.ports import Clock, Lease, Store
 from converge.snapshot import Cycle, Records
@@ -26,7 +27,7 @@ Captured = tuple[Question, str, Note]
 class _Request(NamedTuple):
     captures: Sequence[Captured]
     cycles: bool  # whether those that wait are to be kept as well
-    kept: anyio.Event
+    kept: Latch
 
 
 class Writer:
@@ -51,14 +52,13 @@ class Writer:
         self._waiting: list[Row] = []  # cycles that the policy lets wait
         self._records: list[Captured] = []  # captures of a store that need not be kept at once
         self._last: Cycle | None = None
-        self.begun = anyio.Event()  # set when the job is in the store, or cannot be
+        self.begun = Latch()  # set when the job is in the store, or cannot be
         self.letters = 0  # the number of the last letter in the store, as far as was seen
-        self._has_begun = header is None
-        if self._has_begun:
+        if header is None:
             self.begun.set()
         # Unbounded, yet never more than one commit and the captures of open activations wait here.
         self._requests: list[_Request] = []
-        self._called = anyio.Event()
+        self._called = Latch()
         self._at_work = self._is_closed = False
 
     @property
@@ -115,7 +115,7 @@ class Writer:
     def remark(self, captures: Sequence[Captured]) -> None:
         """Keep captures that nobody waits for."""
         if captures and self._store.durable and self._failure is None:
-            self._put(_Request(captures, False, anyio.Event()))
+            self._put(_Request(captures, False, Latch()))
 
     async def run(self) -> None:
         """Write until closed. What was begun is finished even when the job is cancelled."""
@@ -125,7 +125,7 @@ class Writer:
                     await self._take_turn()
                 else:
                     await self._called.wait()
-                    self._called = anyio.Event()
+                    self._called = Latch()
 
     async def close(self) -> None:
         """Let `run` end once it has written what it was given; captures are kept, whatever becomes of their cycle."""
@@ -145,7 +145,7 @@ class Writer:
 
     async def _ask(self, captures: Sequence[Captured], *, cycles: bool) -> None:
         if self._failure is None:
-            request = _Request(captures, cycles, anyio.Event())
+            request = _Request(captures, cycles, Latch())
             with anyio.CancelScope(shield=True):
                 self._put(request)
                 await request.kept.wait()
@@ -187,9 +187,7 @@ class Writer:
         try:
             await self._append(captures, cycles=cycles)
         finally:
-            if not self._has_begun:
-                self._has_begun = True
-                self.begun.set()
+            self.begun.set()
 
     async def _append(self, captures: Sequence[Captured], *, cycles: bool) -> None:
         rows: list[Row] = []
