@@ -5,10 +5,9 @@ __all__ = ["Purse"]
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import anyio
-
 from converge.capture import Bill
 from converge.errors import PriceUnknown
+from converge.latch import Latch
 from converge.ledger import Ledger, billionths
 
 
@@ -17,7 +16,7 @@ class Purse:
 
     def __init__(self, ledger: Ledger, kept: Callable[[], Awaitable[None]]) -> None:
         self._ledger, self._kept = ledger, kept
-        self._closed = anyio.Event()
+        self._closed = Latch()
 
     @asynccontextmanager
     async def reserve(self, agent: str, tokens: int, money: float | None, what: str) -> AsyncIterator[Bill]:
@@ -38,4 +37,4 @@ class Purse:
         finally:
             self._ledger.close(number)
             self._closed.set()
-            self._closed = anyio.Event()
+            self._closed = Latch()
