@@ -9,18 +9,18 @@ from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Sugg
 from converge.gate import corroborated_by, human, judged_by, min_confidence
 from converge.intent import Allowance, Budget, RootIntent, Spend
 from converge.invariant import Invariant, invariant
-from converge.job import Job
 from converge.kind import Kind
-from converge.outcome import Outcome
-from converge.proof import Proof
 from converge.proposal import Decision, Opinion, Proposal, Request, SameAs, Verdict, same_as
-from converge.stop import Stop, StopReason, Unread
 from converge.view import Conflict, View
 
 if TYPE_CHECKING:
     from converge.checking.certificate import Certificate
     from converge.checking.verify import Report
+    from converge.job import Job
+    from converge.outcome import Outcome
     from converge.plan import Plan
+    from converge.proof import Proof
+    from converge.stop import Stop, StopReason, Unread
 
 __all__ = [
     "Agent",
@@ -72,8 +72,14 @@ __version__ = "0.1.0"
 
 _LATER = {
     "Certificate": "converge.checking.certificate",
+    "Job": "converge.job",
+    "Outcome": "converge.outcome",
     "Plan": "converge.plan",
+    "Proof": "converge.proof",
     "Report": "converge.checking.verify",
+    "Stop": "converge.stop",
+    "StopReason": "converge.stop",
+    "Unread": "converge.stop",
 }
 
 
