@@ -57,7 +57,7 @@ class FactMeta(type):
         if not bases or "__dataclass_fields__" in namespace:
             return made
         # The checker cannot follow a class through two decorators that make it anew; what comes out is a Fact class.
-        cls: Any = dataclass(slots=True, eq=False, config=_CONFIG, **_inherited(made))(cast("Any", made))
+        cls: Any = dataclass(slots=True, eq=False, config=_config(made), **_inherited(made))(cast("Any", made))
         cls.__kind__ = _kind(cls, **options)
         return cls
 
@@ -147,7 +147,10 @@ class Fact(metaclass=FactMeta):
         return hash(id_of(self))
 
 
-_CONFIG = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+def _config(made: type) -> pydantic.ConfigDict:
+    """Return what pydantic is told. Our own kinds wait for their first fact: most jobs have none of most of them."""
+    is_ours = made.__module__.startswith("converge.")
+    return pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=is_ours)
 
 
 def _inherited(made: type) -> dict[str, Any]:
