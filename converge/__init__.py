@@ -9,18 +9,18 @@ from converge.fact import Assertion, Fact, Failure, Invalidation, Revision, Sugg
 from converge.gate import corroborated_by, human, judged_by, min_confidence
 from converge.intent import Allowance, Budget, RootIntent, Spend
 from converge.invariant import Invariant, invariant
-from converge.job import Job
 from converge.kind import Kind
-from converge.outcome import Outcome
-from converge.proof import Proof
 from converge.proposal import Decision, Opinion, Proposal, Request, SameAs, Verdict, same_as
-from converge.stop import Stop, StopReason, Unread
 from converge.view import Conflict, View
 
 if TYPE_CHECKING:
     from converge.checking.certificate import Certificate
     from converge.checking.verify import Report
+    from converge.job import Job
+    from converge.outcome import Outcome
     from converge.plan import Plan
+    from converge.proof import Proof
+    from converge.stop import Stop, StopReason, Unread
 
 __all__ = [
     "Agent",
@@ -72,13 +72,19 @@ __version__ = "0.1.0"
 
 _LATER = {
     "Certificate": "converge.checking.certificate",
+    "Job": "converge.job",
+    "Outcome": "converge.outcome",
     "Plan": "converge.plan",
+    "Proof": "converge.proof",
     "Report": "converge.checking.verify",
+    "Stop": "converge.stop",
+    "StopReason": "converge.stop",
+    "Unread": "converge.stop",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Load what nobody needs to run a job when it is asked for: a sixth of the time that importing takes."""
+    """Load what nobody needs to declare a job when it is asked for: a third of the time that importing would take."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LATER[name]), name)

@@ -41,7 +41,7 @@ class Retry(NamedTuple):
     on: tuple[type[Exception], ...] = (Exception,)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Agent:
     """A declared agent. Calling it calls its function, so that it can be tested as one."""
 

@@ -23,6 +23,6 @@ class SystemClock:
         """Wait."""
         await anyio.sleep(seconds)
 
-    def move_on_after(self, seconds: float) -> AbstractContextManager[anyio.CancelScope]:
+    def move_on_after(self, seconds: float) -> "AbstractContextManager[anyio.CancelScope]":
         """Return a cancel scope that ends after `seconds`."""
         return anyio.move_on_after(seconds)

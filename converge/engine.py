@@ -2,41 +2,37 @@
 
 __all__ = ["Engine", "run"]
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import partial
+from importlib import import_module
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import anyio
 
 from converge.agent import Agent, as_agent
-from converge.archive.copying import copy_job
-from converge.archive.deciding import decision_on, post
-from converge.beginning import Beginning, Begun, Limits
 from converge.clock import SystemClock
 from converge.errors import EngineInvalid, ForeignPremise, JobUnknown, LoopRunning
 from converge.fact import Fact
 from converge.intent import RootIntent
 from converge.invariant import Invariant, invariant
-from converge.job import Begin, Job
 from converge.kind import Kind
-from converge.outcome import Outcome
 from converge.ports import Clock, Lease, Store
 from converge.running import Running
 from converge.schedule import ScheduleName, schedule_named
 from converge.wiring import Wiring
-from converge.writer import Checkpoints
 
-if TYPE_CHECKING:  # what only those need who look into a job is loaded when they do: a fifth of the package
+if TYPE_CHECKING:  # what runs a job is loaded with the first one, and what looks into one when somebody does
+    from converge.beginning import Beginning, Begun, Limits
     from converge.checking.certificate import Certificate
     from converge.checking.performing import Bench
     from converge.checking.verify import Report
-    from converge.plan import Plan
-
-if TYPE_CHECKING:
     from converge.explain.explained import Explained
+    from converge.job import Begin, Job
+    from converge.outcome import Outcome
+    from converge.plan import Plan
+    from converge.writer import Checkpoints
 
 Facts = Iterable[Fact] | Fact
 
@@ -44,7 +40,7 @@ Facts = Iterable[Fact] | Fact
 class Watches(Protocol):
     """What makes jobs that are watched while they run: a Telemetry."""
 
-    def job(self, *begun_with: Any) -> Job:
+    def job(self, *begun_with: Any) -> "Job":
         """Return a job; it takes what a Job takes."""
 
 
@@ -76,7 +72,7 @@ class Engine:
         inputs: Iterable[type[Fact]] | type[Fact] | None = None,
         schedule: ScheduleName = "frontier",
         allow_disputes: bool = False,
-        checkpoints: Checkpoints = 1,
+        checkpoints: "Checkpoints" = 1,
         lease_seconds: float = 30.0,
         clock: Clock | None = None,
         max_emissions: int = _MAX_EMISSIONS,
@@ -91,8 +87,7 @@ class Engine:
         self.invariants = tuple(rule if isinstance(rule, Invariant) else invariant(rule) for rule in invariants)
         self.clock: Clock = SystemClock() if clock is None else clock
         self._checkpoints, self._lease_seconds, self._max_emissions = checkpoints, lease_seconds, max_emissions
-        self._redact = redact
-        self._made: Callable[..., Job] = Job if telemetry is None else telemetry.job
+        self._redact, self._telemetry = redact, telemetry
         self._keep_in(_memory() if store is None else store)
 
     def __repr__(self) -> str:
@@ -134,13 +129,15 @@ class Engine:
         return other
 
     async def __aenter__(self) -> Self:
+        for name in ("converge.beginning", "converge.job"):  # now, and not while somebody waits for a first job
+            import_module(name)
         await self._running.opening.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._running.opening.__aexit__()
 
-    async def run(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> Outcome:
+    async def run(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> "Outcome":
         """Run a job from a root intent and some facts to its outcome.
 
         Cancelling the task that awaits it commits what is merged and re-raises. Raises KindUnknown, FactInvalid,
@@ -148,7 +145,7 @@ class Engine:
         """
         return await self.start(intent, facts, job_id=job_id).run()
 
-    def start(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> Job:
+    def start(self, intent: RootIntent | str, facts: Facts = (), *, job_id: str | None = None) -> "Job":
         """Return a job to be entered with `async with`, whose events can be followed while it runs."""
         intent = RootIntent(intent) if isinstance(intent, str) else intent
         if not isinstance(intent, RootIntent):
@@ -180,9 +177,9 @@ class Engine:
         job_id: str,
         facts: Facts = (),
         *,
-        budget: Limits = None,
+        budget: "Limits" = None,
         intent: RootIntent | None = None,
-    ) -> Outcome:
+    ) -> "Outcome":
         """Go on from the job's last snapshot, with late facts or another budget; also for one that had converged.
 
         budget: a Budget, or limits by name that replace those of the job's own, as in {"rounds": 50}. Raises
@@ -195,20 +192,20 @@ class Engine:
         job_id: str,
         facts: Facts = (),
         *,
-        budget: Limits = None,
+        budget: "Limits" = None,
         intent: RootIntent | None = None,
-    ) -> Job:
+    ) -> "Job":
         """Return a job that goes on from its last snapshot, to be entered with `async with`; see `resume`."""
         return self._job(job_id, partial(self._beginning.again, job_id, _listed(facts), budget, intent))
 
-    async def restart(self, job_id: str, *, captures: CapturesOfBefore = "reuse", budget: Limits = None) -> Outcome:
+    async def restart(self, job_id: str, *, captures: CapturesOfBefore = "reuse", budget: "Limits" = None) -> "Outcome":
         """Begin a job again from its root intent and all it was ever given; what it had concluded becomes history.
 
         What was captured is not asked again, unless captures="fresh". Raises as `resume` does.
         """
         return await self.begin_again(job_id, captures=captures, budget=budget).run()
 
-    def begin_again(self, job_id: str, *, captures: CapturesOfBefore = "reuse", budget: Limits = None) -> Job:
+    def begin_again(self, job_id: str, *, captures: CapturesOfBefore = "reuse", budget: "Limits" = None) -> "Job":
         """Return a job that begins again, to be entered with `async with`; see `restart`."""
         _refuse_captures(captures)
         return self._job(job_id, partial(self._beginning.anew, job_id, captures, budget))
@@ -220,9 +217,9 @@ class Engine:
         facts: Facts = (),
         *,
         captures: CapturesOfBefore = "reuse",
-        budget: Limits = None,
+        budget: "Limits" = None,
         new_id: str | None = None,
-    ) -> Outcome:
+    ) -> "Outcome":
         """Run a new job from where another one stood when `cycle` was complete; default: from where it stands now.
 
         The other job stays as it is. What it captured after that cycle is not asked again, unless captures="fresh".
@@ -237,14 +234,16 @@ class Engine:
         facts: Facts = (),
         *,
         captures: CapturesOfBefore = "reuse",
-        budget: Limits = None,
+        budget: "Limits" = None,
         new_id: str | None = None,
-    ) -> Job:
+    ) -> "Job":
         """Return a new job that goes on from where another one stood, to be entered with `async with`; see `fork`."""
+        from converge.archive.copying import copy_job
+
         _refuse_captures(captures)
         name, given = new_id or _made_up(), self._known(facts)  # a copy for nothing would keep its id
 
-        async def begin(lease: Lease) -> Begun:
+        async def begin(lease: Lease) -> "Begun":
             await copy_job(self.store, job_id, name, cycle, self.clock.now(), all_captures=captures == "reuse")
             return await self._beginning.again(name, given, budget, None, lease)
 
@@ -276,6 +275,8 @@ class Engine:
         proposed. Return whether somebody is running the job now; if not, resume it to go on. Raises RequestUnknown,
         RequestStale for one that is decided, refused or has fallen, DecisionInvalid, FactInvalid or JobUnknown.
         """
+        from converge.archive.deciding import decision_on
+
         if not isinstance(request, str):
             raise EngineInvalid("decide(request=...)", "the id of a request, as in outcome.asked[0].id", request)
         content = {"choice": choice, "by": by, "reason": reason, "changes": changes or {}}
@@ -285,13 +286,15 @@ class Engine:
             return await self._post(job_id, (decision,))
 
     async def _post(self, job_id: str, facts: Sequence[Fact]) -> bool:
+        from converge.archive.deciding import post
+
         is_run = await post(self.store, job_id, self.clock.now(), facts)
         self._running.look(job_id)
         return is_run
 
     # --- testing a job ------------------------------------------------------------------------------------------
 
-    async def certify(self, outcome: Outcome) -> "Certificate":
+    async def certify(self, outcome: "Outcome") -> "Certificate":
         """Say whether an outcome's fixed point can be relied on: asked once more, no agent adds anything.
 
         No model is asked and the job stays as it is. Raises JobUnknown, CycleUnknown where the policy of checkpoints
@@ -336,12 +339,17 @@ class Engine:
             self.wiring.known(fact)
         return given
 
-    def _job(self, job_id: str, begin: Begin, *, is_new: bool = False) -> Job:
+    def _job(self, job_id: str, begin: "Begin", *, is_new: bool = False) -> "Job":
+        from converge.job import Job
+
+        made: Callable[..., Job] = Job if self._telemetry is None else self._telemetry.job
         leased = partial(self._running.leased, is_new=is_new)
-        return self._made(job_id, begin, leased, self.store, self.clock, self._max_emissions)
+        return made(job_id, begin, leased, self.store, self.clock, self._max_emissions)
 
     @property
-    def _beginning(self) -> Beginning:
+    def _beginning(self) -> "Beginning":
+        from converge.beginning import Beginning
+
         policy, redact = self._checkpoints, self._redact
         return Beginning(self.wiring, self.schedule, self.invariants, self.store, self.clock, policy, redact)
 
@@ -350,8 +358,10 @@ class Engine:
         self._running = Running(store, self.clock, self._lease_seconds)
 
 
-def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Facts = ()) -> Outcome:
+def run(engine: Engine | Iterable[object], intent: RootIntent | str, facts: Facts = ()) -> "Outcome":
     """Run a job from a script, with its own event loop. Raises LoopRunning where one runs already."""
+    import asyncio  # it takes a tenth of what importing all of this does
+
     chosen = engine if isinstance(engine, Engine) else Engine(engine)
     try:
         asyncio.get_running_loop()

@@ -77,7 +77,6 @@ __all__ = [
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any
 
 
@@ -654,5 +653,7 @@ def _clock(seconds: float) -> str:
 
 
 def _perhaps(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f" (did you mean {' or '.join(near)}?)" if near else ""

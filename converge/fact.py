@@ -22,7 +22,7 @@ __all__ = [
 import dataclasses
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, dataclass_transform
 
 import pydantic
 from pydantic.dataclasses import dataclass
@@ -57,7 +57,7 @@ class FactMeta(type):
         if not bases or "__dataclass_fields__" in namespace:
             return made
         # The checker cannot follow a class through two decorators that make it anew; what comes out is a Fact class.
-        cls: Any = dataclass(frozen=True, slots=True, eq=False, config=_CONFIG)(cast("Any", made))
+        cls: Any = dataclass(slots=True, eq=False, config=_config(made), **_inherited(made))(cast("Any", made))
         cls.__kind__ = _kind(cls, **options)
         return cls
 
@@ -119,6 +119,26 @@ class Fact(metaclass=FactMeta):
         cells = (f"<tr><td>{escape(name)}</td><td>{escape(repr(value))}</td></tr>" for name, value in rows)
         return f"<table><caption>{escape(kind_of(self).label)}</caption>{''.join(cells)}</table>"
 
+    if not TYPE_CHECKING:  # checkers have it from the metaclass, and would think that these take anything
+
+        def __setattr__(self, name, value):
+            raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}: a fact cannot be changed")
+
+        def __delattr__(self, name):
+            raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}: a fact cannot be changed")
+
+    def __getstate__(self) -> list[Any]:
+        return [getattr(self, name) for name in type(self).__dataclass_fields__]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        for name, value in zip(type(self).__dataclass_fields__, state, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        fields = getattr(self, "__dataclass_fields__", {}).values()  # Fact itself has none
+        shown = [f"{field.name}={getattr(self, field.name)!r}" for field in fields if field.repr]
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
     def __eq__(self, other: object) -> bool:
         """Whether kind and canonical content are equal."""
         return isinstance(other, Fact) and id_of(self) == id_of(other)
@@ -127,7 +147,19 @@ class Fact(metaclass=FactMeta):
         return hash(id_of(self))
 
 
-_CONFIG = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+def _config(made: type) -> pydantic.ConfigDict:
+    """Return what pydantic is told. Our own kinds wait for their first fact: most jobs have none of most of them."""
+    is_ours = made.__module__.startswith("converge.")
+    return pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=is_ours)
+
+
+def _inherited(made: type) -> dict[str, Any]:
+    """Return what is to be written for a kind: only what a plain dataclass, whose fields it takes over, has as well.
+
+    How facts look and that they cannot be changed, Fact says once: written for each kind, that is half of making one.
+    """
+    plain = [vars(base)["__dataclass_params__"] for base in made.__mro__ if "__dataclass_params__" in vars(base)]
+    return {option: any(getattr(params, option) for params in plain) for option in ("frozen", "repr")}
 
 
 class Assertion(NamedTuple):

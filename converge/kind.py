@@ -14,7 +14,7 @@ from operator import attrgetter
 from re import fullmatch
 from typing import Any, Literal, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic.dataclasses import rebuild_dataclass
 from pydantic_core import PydanticSerializationError, from_json
 
@@ -100,6 +100,8 @@ class Kind:
 
     def json_schema(self, mode: Literal["validation", "serialization"] = "validation") -> dict[str, Any]:
         """Return the JSON Schema of what `load` takes, or of what the content of a fact looks like when written."""
+        from pydantic import TypeAdapter
+
         return TypeAdapter(self.cls).json_schema(mode=mode)
 
     def _freeze(self, facts: Iterable[Any]) -> None:

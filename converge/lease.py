@@ -8,12 +8,12 @@ keeps the earlier holder from writing, should that wake up after all.
 __all__ = ["Leases", "is_gone", "this_process"]
 
 import os
-import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
+from platform import node
 from secrets import token_hex
 
 import anyio
@@ -34,7 +34,7 @@ def this_process() -> Holder:
 def is_gone(holder: Holder) -> bool:
     """Whether a holder is known to have ended: it was on this machine, and its process is not there any more."""
     here, there = _place(), holder.place
-    if holder.host != socket.gethostname() or _machine(there) != _machine(here):
+    if holder.host != node() or _machine(there) != _machine(here):
         return False
     if _boot(there) != _boot(here):
         return bool(_machine(here)) and bool(_boot(there))  # the machine was started anew since
@@ -115,7 +115,7 @@ class Leases:
 @cache
 def _itself(process: int) -> tuple[str, str, int, str]:
     """Return what a process is told by: looked up once, since every job has a lease, and none of it changes."""
-    return socket.gethostname(), _place(), process, _started(process)
+    return node(), _place(), process, _started(process)
 
 
 def _place() -> str:

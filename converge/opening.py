@@ -2,15 +2,17 @@
 
 __all__ = ["Opening", "opening_of"]
 
-import asyncio
 import threading
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
 import anyio
 
 from converge.errors import EngineElsewhere
 from converge.ports import Store
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Opening:
@@ -23,7 +25,7 @@ class Opening:
         self._store, self._is_open, self._users = store, False, 0
         self._guard = threading.Lock()  # several threads may come at once
         self._home: asyncio.AbstractEventLoop | None = None  # the loop that is inside
-        self._door = anyio.Lock(fast_acquire=True)
+        self._door: anyio.Lock  # of that loop
 
     async def __aenter__(self) -> Self:
         self._enter()
@@ -51,6 +53,8 @@ class Opening:
                     self._leave()
 
     def _enter(self) -> None:
+        import asyncio  # where there is a loop, it is loaded
+
         here = asyncio.get_running_loop()
         with self._guard:
             if self._users and self._home is not here:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # nearly every job ends without a question, and answering tak
     from converge.explain.parting import Parting
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Outcome:
     """The end of a job. `context` reads everything known; its `live(Kind)` is the answer.
 

@@ -4,12 +4,15 @@ __all__ = ["Running"]
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from converge.errors import EngineBusy
-from converge.job import Job
 from converge.lease import Leases
 from converge.opening import opening_of
 from converge.ports import Clock, Lease, Store
+
+if TYPE_CHECKING:
+    from converge.job import Job
 
 
 class Running:
@@ -22,7 +25,7 @@ class Running:
         self._jobs: dict[str, Job | None] = {}
 
     @asynccontextmanager
-    async def alone(self, job_id: str, job: Job | None = None) -> AsyncIterator[None]:
+    async def alone(self, job_id: str, job: "Job | None" = None) -> AsyncIterator[None]:
         """Hold the store open and the job id taken. Raises EngineBusy."""
         if job_id in self._jobs:
             raise EngineBusy(job_id)
@@ -34,7 +37,7 @@ class Running:
             del self._jobs[job_id]
 
     @asynccontextmanager
-    async def leased(self, job: Job, *, is_new: bool) -> AsyncIterator[Lease]:
+    async def leased(self, job: "Job", *, is_new: bool) -> AsyncIterator[Lease]:
         """As above, and hold the job's lease. Raises JobLeased, or JobExists for one that is to be new."""
         async with self.alone(job.job_id, job), self._leases.of(job.job_id, is_new=is_new) as lease:
             yield lease

@@ -12,10 +12,12 @@ __all__ = ["SCHEDULES", "Ready", "Schedule", "schedule_named"]
 
 from itertools import repeat
 from math import inf
-from typing import Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
 from converge.errors import EngineInvalid
-from converge.progress import Progress
+
+if TYPE_CHECKING:
+    from converge.progress import Progress
 
 ScheduleName = Literal["frontier", "lockstep", "stream"]
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
@@ -30,10 +32,10 @@ class Schedule(Protocol):
     name: str
     exact: bool
 
-    def ready(self, progress: Progress, newest: int) -> list[Ready]:
+    def ready(self, progress: "Progress", newest: int) -> list[Ready]:
         """Return who may read what, in the order of rounds and names. `newest` is the highest round there is."""
 
-    def waits(self, progress: Progress) -> bool:
+    def waits(self, progress: "Progress") -> bool:
         """Whether what has ended is to wait for what has not."""
 
     def writes(self, read: int, newest: int) -> int:
@@ -55,14 +57,14 @@ class Lockstep(_ByRound):
 
     name = "lockstep"
 
-    def ready(self, progress: Progress, newest: int) -> list[Ready]:
+    def ready(self, progress: "Progress", newest: int) -> list[Ready]:
         """Return all who have the lowest unread round unread, once nobody is reading."""
         found = [] if progress.reading else _candidates(progress)
         lowest, _ = min(found, default=(0, 0))
         found = sorted(one for one in found if one[0] == lowest)
         return _unreached(progress, found, lowest) or found
 
-    def waits(self, progress: Progress) -> bool:
+    def waits(self, progress: "Progress") -> bool:
         """Whether anybody is reading."""
         return progress.reading
 
@@ -73,7 +75,7 @@ class Frontier(_ByRound):
     name = "frontier"
     _on_a_circle = Lockstep()  # where a settled agent and those it can reach would wait for each other
 
-    def ready(self, progress: Progress, newest: int) -> list[Ready]:
+    def ready(self, progress: "Progress", newest: int) -> list[Ready]:
         """Return all whose next unread round nobody can add to any more."""
         stamps = progress.stamps()
         lowest = min(stamps.values(), default=0)
@@ -91,7 +93,7 @@ class Frontier(_ByRound):
             found += zip(repeat(round), numbers, strict=False)
         return sorted(found) or self._on_a_circle.ready(progress, newest)
 
-    def waits(self, progress: Progress) -> bool:
+    def waits(self, progress: "Progress") -> bool:
         """Nothing waits: an effect is merged when it arrives."""
         return False
 
@@ -102,13 +104,13 @@ class Stream:
     name = "stream"
     exact = False
 
-    def ready(self, progress: Progress, newest: int) -> list[Ready]:
+    def ready(self, progress: "Progress", newest: int) -> list[Ready]:
         """Return all who have anything unread, to read all there is; settled ones once their upstream is quiet."""
         due = ((place, group, numbers) for place, group, _, numbers in progress.due())
         free = (numbers for place, group, numbers in due if not group.settled or progress.is_quiet_above(place))
         return sorted((newest, number) for numbers in free for number in numbers)
 
-    def waits(self, progress: Progress) -> bool:
+    def waits(self, progress: "Progress") -> bool:
         """Nothing waits."""
         return False
 
@@ -125,7 +127,7 @@ def schedule_named(name: object) -> Schedule:
     raise EngineInvalid("Engine(schedule=...)", "one of " + ", ".join(map(repr, SCHEDULES)), name)
 
 
-def _unreached(progress: Progress, found: list[Ready], round: int) -> list[Ready]:
+def _unreached(progress: "Progress", found: list[Ready], round: int) -> list[Ready]:
     """Leave out whom a settled agent can reach that will read a lower round, once what it waits for came to nothing."""
     stamps, flow = progress.stamps(), progress.wiring.flow
     if min(stamps.values(), default=round) >= round:
@@ -137,7 +139,7 @@ def _unreached(progress: Progress, found: list[Ready], round: int) -> list[Ready
     return free or [one for one in found if flow.group_of[one[1]] in awaited]
 
 
-def _candidates(progress: Progress) -> list[Ready]:
+def _candidates(progress: "Progress") -> list[Ready]:
     found: list[Ready] = []
     for place, group, round, numbers in progress.due():
         if not group.settled:

@@ -75,6 +75,24 @@ def test_importing_converge_imports_no_model_client_driver_or_terminal():
     assert json.loads(python("-c", program)) == []
 
 
+def test_importing_converge_has_pydantic_build_nothing():
+    """Our own kinds wait for their first fact: the first that is built has pydantic look for its plugins."""
+    program = "import converge, json, sys; print(json.dumps('pydantic.plugin._loader' in sys.modules))"
+    assert json.loads(python("-c", program)) is False
+
+
+def test_what_runs_jobs_waits_for_the_first_job():
+    """A process that only declares kinds, agents and an engine loads no event loop, and no store but memory."""
+    later = ["asyncio", "converge.job", "converge.machine", "converge_stores.postgres", "converge_stores.sqlite"]
+    program = (
+        "import json, sys\nfrom converge import Engine, Fact, agent\n"
+        "class Signal(Fact):\n    text: str\n"
+        "Engine([agent(reads=Signal, name='look')(lambda view: None)])\n"
+        f"print(json.dumps([m for m in {later} if m in sys.modules]))"
+    )
+    assert json.loads(python("-c", program)) == []
+
+
 @pytest.mark.parametrize(
     ("program", "extra"),
     [
