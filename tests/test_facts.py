@@ -371,7 +371,7 @@ def test_a_kind_takes_fields_over_from_a_plain_dataclass(is_frozen: bool):
 
 def test_a_fact_comes_back_from_another_process_as_it_was():
     """What is pickled is its fields, so that its id is made anew."""
-    fact = Mixed("t", frozenset("ab"), {"a": 1.0}, datetime(2026, 1, 1, tzinfo=UTC))
+    fact = Mixed("t", frozenset("a"), {"a": 1.0}, datetime(2026, 1, 1, tzinfo=UTC))
     id_of(fact)
     again = pickle.loads(pickle.dumps(fact))
     assert again == fact
