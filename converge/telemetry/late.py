@@ -16,13 +16,13 @@ from opentelemetry.trace import Span, SpanContext, Status, StatusCode
 class LateSpan(Span):
     """Passes everything on to a span that is made when it is first needed.
 
-    span: None until then. over: when it ended unmade, in nanoseconds since the epoch.
+    span: None until then. over: when it ended unmade, in seconds since the epoch.
     """
 
     __slots__ = ("over", "span")
 
     span: Span | None
-    over: int | None
+    over: float | None
 
     @abstractmethod
     def made(self) -> Span:
@@ -33,15 +33,15 @@ class LateSpan(Span):
         if self.span is None:
             self.span = self.made()
             if self.over is not None:  # somebody asks for it after its end, as a task that outlives its agent may
-                self.span.end(self.over)
+                self.span.end(int(self.over * 1e9))
         return self.span
 
     def end(self, end_time: int | None = None) -> None:
         """End it; one that nobody needed stays unmade."""
         if self.span is not None:
             self.span.end(end_time)
-        else:
-            self.over = end_time
+        elif end_time is not None:
+            self.over = end_time / 1e9
 
     def get_span_context(self) -> SpanContext:
         """Return what a child needs to know."""
