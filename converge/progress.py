@@ -166,6 +166,16 @@ class Progress:
             found[place] = min([own, *(round for other, round in bounds.items() if other in upstream)])
         return found
 
+    def alone(self) -> list[tuple[int, int]] | None:
+        """Return who may read what where that is no question: one group waits, for one round, and nobody reads."""
+        if self._reading or len(self._waiting) != 1:
+            return None
+        (place,) = self._waiting
+        if self.wiring.flow.groups[place].settled or len(self._waiting[place]) != 1:
+            return None
+        ((round, numbers),) = self._waiting[place].items()
+        return [(round, number) for number in sorted(numbers)]
+
     def due(self) -> Iterator[tuple[int, Group, int, set[int]]]:
         """Iterate over what is unread: group's place, group, round, and the agents that are not reading already."""
         for place, waiting in self._waiting.items():
@@ -272,7 +282,7 @@ class Progress:
     def unread(self) -> tuple[tuple[str, int], ...]:
         """Return who has something unread, in name order, and the round each would read next."""
         due = (number for number in sorted(self._due) if self.stirs(number, self._context.highest))
-        return tuple((self.wiring.agents[number].name, self._due[number]) for number in due)
+        return tuple((self.wiring.agents[number].name, self._stirring(number)) for number in due)
 
     @property
     def moved(self) -> bool:
@@ -282,7 +292,7 @@ class Progress:
     def collect(self, *, everybody: bool = False) -> tuple[Watermark, ...]:
         """Return the watermarks that changed since the last time, or all of them, for a commit to hold."""
         moved = range(len(self.watermarks)) if everybody else sorted(self._moved)
-        watermarks = tuple(self.watermarks[number] for number in moved)
+        watermarks = tuple(map(self.watermarks.__getitem__, moved))
         self._moved.clear()
         return watermarks
 
@@ -298,6 +308,16 @@ class Progress:
         round = self._first_unread(number, watermark.seen)
         if round is not None:
             self.wake_one(number, round)
+
+    def _stirring(self, number: int) -> int:
+        """Return the first round, from the one that an agent has due, in which there is anything to it."""
+        round = self._due[number]
+        while not self.stirs(number, round):
+            later = self._first_unread(number, round)
+            if later is None:
+                break
+            round = later
+        return round
 
     def _forget(self, number: int) -> None:
         round = self._due.pop(number, None)

@@ -46,6 +46,7 @@ class Supports(Sequence[Support]):
         self._numbers: dict[Source, int] = {}
         self._versions: dict[str, list[int]] = {}  # agent -> the source numbers of its versions
         self._completed: dict[int, tuple[array[int], array[int]]] = {}  # source -> what each activation wrote, and read
+        self._noted = array("i")  # of activations that ended nothing, and are not filed yet: source, wrote, read
         self._written: dict[int, dict[int, list[int]]] = {}  # replacing source -> round -> the supports it added
         self._reigns: dict[str, list[tuple[int, int]]] = {}  # agent of several versions -> (round, version's number)
 
@@ -133,15 +134,11 @@ class Supports(Sequence[Support]):
         number = self._numbers.get(source)
         if number is None:
             number = self.number(source)
+        if not source.replaces and len(self._versions[source.agent]) == 1:  # as mostly: what it had said stays
+            self._noted.extend((number, wrote, read))
+            return []
         changed: list[tuple[int, int]] = []
-        order, reads = self._completed.get(number) or self._completed.setdefault(number, (array("i"), array("i")))
-        place = bisect_left(order, wrote)
-        if place == len(order):  # as nearly always
-            order.append(wrote)
-            reads.append(read)
-        elif order[place] != wrote:
-            order.insert(place, wrote)
-            reads.insert(place, read)
+        order, place = self._file(number, wrote, read)
         if source.replaces:  # also where it is met again: another part of the same effect may have come
             written = self._written.get(number, {})
             for before, after in pairwise(order[max(0, place - 1) : place + 2]):
@@ -155,14 +152,14 @@ class Supports(Sequence[Support]):
         """Return all that was noted by `complete`, in the order of rounds: source, the round read, the one written."""
         noted = (
             (wrote, self.sources[number], read)
-            for number, (order, reads) in self._completed.items()
+            for number, (order, reads) in self._filed().items()
             for wrote, read in zip(order, reads, strict=True)
         )
         return [(source, read, wrote) for wrote, source, read in sorted(noted)]
 
     def read_before(self, support: Support) -> int:
         """Return the round that the same source had read before the activation that made a support; -1 for none."""
-        order, reads = self._completed.get(support.source, ((), ()))
+        order, reads = self._filed().get(support.source, ((), ()))
         place = bisect_left(order, support.round)
         return reads[place - 1] if place else -1
 
@@ -209,6 +206,22 @@ class Supports(Sequence[Support]):
         return not place or order[place - 1] <= round
 
     # --- within -------------------------------------------------------------------------------------------------
+
+    def _file(self, number: int, wrote: int, read: int) -> tuple["array[int]", int]:
+        """File a completed activation; return what all of its source wrote, in order, and its place there."""
+        order, reads = self._completed.get(number) or self._completed.setdefault(number, (array("i"), array("i")))
+        place = bisect_left(order, wrote)
+        if place == len(order) or order[place] != wrote:
+            order.insert(place, wrote)
+            reads.insert(place, read)
+        return order, place
+
+    def _filed(self) -> dict[int, tuple["array[int]", "array[int]"]]:
+        """Return all completed activations by source, once those that were only noted are filed."""
+        numbers, self._noted = iter(self._noted), array("i")
+        for number, wrote, read in zip(numbers, numbers, numbers, strict=True):
+            self._file(number, wrote, read)
+        return self._completed
 
     def _find(self, name: tuple[int, int, Any, int]) -> int | None:
         lowest = self._lowest[name[0]]
