@@ -486,8 +486,11 @@ class Machine:
         return Failure(agent=agent.name, view=view.digest(), error=error)
 
     def _record_merged(self, rounds: list[int], before: tuple[int, int], now: float) -> None:
-        facts = self.context.rounds[before[0] :]
-        supports = self.context.supports.rounds(before[1], len(self.context.supports))
+        size = len(self.context.supports)
+        if len(rounds) == 1:  # as mostly: then all of it is of that round
+            self.trace.record(RoundMerged, now, rounds[0], len(self.context.facts) - before[0], size - before[1])
+            return
+        facts, supports = self.context.rounds[before[0] :], self.context.supports.rounds(before[1], size)
         for round in rounds:
             self.trace.record(RoundMerged, now, round, facts.count(round), supports.count(round))
 

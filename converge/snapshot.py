@@ -9,7 +9,7 @@ __all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
@@ -102,7 +102,7 @@ class Cycle:
     stop: str | None
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
-    watermarks: Iterable[Watermark]
+    watermarks: Collection[Watermark]
     budget: Budget | None  # where it may be another than before
     letter: int = 0
     anew: Anew | None = None
@@ -135,9 +135,10 @@ class Cycle:
         return start + _dump(parts)[1:]
 
     def lighten(self) -> None:
-        """Drop the encoded facts, which `body` encodes again, and keep watermarks as numbers."""
+        """Drop the encoded facts, which `body` encodes again; keep several watermarks as numbers."""
         self.bodies = None
-        self.watermarks = _Packed(self.watermarks)
+        if len(self.watermarks) > 1:
+            self.watermarks = _Packed(self.watermarks)
 
     def _facts(self) -> str:
         facts = self.context.facts[self.since[0] : self.upto[0]]
@@ -163,7 +164,7 @@ class Cycle:
         }
 
 
-class _Packed:
+class _Packed(Collection[Watermark]):
     """The watermarks of a cycle as numbers in a row: there is one for each activation, and it is looked at rarely."""
 
     __slots__ = ("_numbers", "_sources")
@@ -172,6 +173,12 @@ class _Packed:
         several = tuple(watermarks)
         self._sources = [watermark.source for watermark in several]
         self._numbers = array("i", [number for watermark in several for number in watermark[1:]])
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __contains__(self, watermark: object) -> bool:
+        return any(watermark == one for one in self)
 
     def __iter__(self) -> Iterator[Watermark]:
         columns = [iter(self._numbers)] * (len(Watermark._fields) - 1)
