@@ -105,6 +105,18 @@ async def test_while_the_thread_is_at_work_another_statement_waits_its_turn_ther
 
 
 @pytest.mark.asyncio
+async def test_a_statement_that_nobody_waits_for_any_more_still_has_its_turn_in_the_thread(tmp_path):
+    """It may not have begun; whatever comes after it must not overtake it."""
+    async with opened(tmp_path / "a.db") as made:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await made.connection.read("SELECT text FROM log")
+        for text in "ab":
+            await made.connection.write(ADD, (text,))
+        assert [made.was_here(text) for text in "ab"] == [False, True]
+
+
+@pytest.mark.asyncio
 async def test_after_one_that_took_long_others_are_left_to_the_thread_for_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "_SLOW", -1)
     monkeypatch.setattr(connection, "_LEFT", 2)

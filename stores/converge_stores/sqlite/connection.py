@@ -52,7 +52,8 @@ class Connection:
         self._queued: aiosqlite.Connection | None = None  # the connection, as its thread has it
         self._direct: sqlite3.Connection | None = None  # the same one, for whoever holds the lock
         self._lock = threading.Lock()  # a connection that is closed while another thread uses it ends the process
-        self._under_way = 0  # statements that the thread has, or will have
+        self._queued_yet = self._under_way = 0  # statements that the thread was given, and those waited for
+        self._let_go = 0  # the number of the last one that nobody waits for any more, until a later one is done
         self._turn: anyio.Event | None = None  # while a transaction of several statements is open: when it is over
         self.most = _MUCH  # bytes in the log before they are moved into the file
         self._logged = 0  # bytes, about, since the log was last moved into the file
@@ -162,18 +163,26 @@ class Connection:
         return await self._queue(query, values)
 
     async def _queue(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        self._queued_yet += 1
         self._under_way += 1
+        number = self._queued_yet
         try:
-            return list(await self._opened().execute_fetchall(query, values))
+            found = list(await self._opened().execute_fetchall(query, values))
+        except anyio.get_cancelled_exc_class():
+            self._let_go = number
+            raise
         finally:
             self._under_way -= 1
+        if number > self._let_go:
+            self._let_go = 0
+        return found
 
     def _at_once(self, query: str, values: tuple[Any, ...]) -> list[Any] | None:
         """Execute a short statement in place; None where that would have to wait for somebody."""
         if self._left:
             self._left -= 1
             return None
-        if self._under_way or not self._lock.acquire(blocking=False):
+        if self._under_way or self._let_go or not self._lock.acquire(blocking=False):
             return None
         began = perf_counter()
         try:
@@ -210,7 +219,7 @@ class Connection:
     async def _note(self, size: int) -> None:
         """Note what a commit has added to the log, which is moved into the file from time to time."""
         self._logged += size + _ALL_ELSE
-        if self._logged > self.most:
+        if self._logged > self.most and self._queued is not None:
             self._logged = 0
             with suppress(sqlite3.DatabaseError):  # as SQLite passes over it: what was committed is in the log
                 await self._queue("PRAGMA wal_checkpoint(PASSIVE)", ())

@@ -16,6 +16,7 @@ __all__ = [
 ]
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from converge.chain import StoredRow
@@ -59,6 +60,7 @@ RETURNING number
 """
 
 
+@cache
 def append(rows: int) -> str:
     """Return the statement that adds so many rows under a job's latest lease, and tells the last letter's number."""
     return f"""
