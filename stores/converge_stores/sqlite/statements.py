@@ -17,6 +17,7 @@ __all__ = [
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from converge.chain import StoredRow
@@ -63,8 +64,10 @@ RETURNING number
 @cache
 def append(rows: int) -> str:
     """Return the statement that adds so many rows under a job's latest lease, and tells the last letter's number."""
+    # One row, as mostly, is a third faster if it is no table of one.
+    source = PLACES.strip("()") if rows == 1 else f"* FROM (VALUES {', '.join([PLACES] * rows)})"
     return f"""
-INSERT INTO log (job_id, {COLUMNS}) SELECT * FROM (VALUES {", ".join([PLACES] * rows)})
+INSERT INTO log (job_id, {COLUMNS}) SELECT {source}
 WHERE EXISTS (SELECT 1 FROM leases WHERE job_id = ? AND epoch = ?)
 RETURNING (SELECT coalesce(max(letters.number), 0) FROM letters WHERE letters.job_id = log.job_id)
 """
@@ -72,4 +75,4 @@ RETURNING (SELECT coalesce(max(letters.number), 0) FROM letters WHERE letters.jo
 
 def values_of(lease: Lease, rows: Iterable[StoredRow]) -> tuple[Any, ...]:
     """Return the values that `append` takes."""
-    return (*(value for row in rows for value in (lease.job_id, *row)), lease.job_id, lease.epoch)
+    return (*chain.from_iterable((lease.job_id, *row) for row in rows), lease.job_id, lease.epoch)
