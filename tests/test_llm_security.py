@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from converge import Engine, Fact, RootIntent, StopReason, View, agent, human, min_confidence
 from converge.agents import LLMAgent, Model
 from converge.stores import SQLiteStore
-from converge.testing import Reply, ScriptedModel, VirtualClock
+from converge.testing import Reply, ScriptedModel
 
 CANARY = "sk-canary-0123456789abcdef"
 
@@ -133,18 +133,16 @@ PLACES = ["in an error", "in a 401", "in a 500", "in a text", "in a refusal", "i
 async def test_a_key_reaches_no_trace_no_event_no_error_and_no_file(tmp_path, caplog, place, stream):
     caplog.set_level(logging.DEBUG)
     path = tmp_path / "jobs.db"
-    async with VirtualClock() as clock:
-        played = ScriptedModel(lambda _: leaking(place), clock=clock)
-        model = Model(
-            "real", base_url="http://127.0.0.1:9/v1", api_key=CANARY, clock=clock, transport=played._transport
-        )
-        model._is_real = False
-        read = LLMAgent("read", model, "Read {item}", Mail, Claim, each=Mail, stream=stream)
-        engine = Engine([read], store=SQLiteStore(path), clock=clock)
-        async with engine.start("settle claims", Mail("hello")) as job:
-            events = [event async for event in job.events()]
-            outcome = await job.outcome()
-        await model.aclose()
+    played = ScriptedModel(lambda _: leaking(place))
+    model = Model("real", base_url="http://127.0.0.1:9/v1", api_key=CANARY, attempts=1, transport=played._transport)
+    model._is_real = False
+    read = LLMAgent("read", model, "Read {item}", Mail, Claim, each=Mail, stream=stream)
+    engine = Engine([read], store=SQLiteStore(path))
+    async with engine.start("settle claims", Mail("hello")) as job:
+        events = [event async for event in job.events()]
+        outcome = await job.outcome()
+    await model.aclose()
+    assert played.requests
     errors = ["".join(traceback.format_exception(error)) for error in outcome.errors.values()]
     said = [*map(repr, events), *map(repr, outcome.trace), repr(outcome.stop), *errors, repr(model), caplog.text]
     facts = [repr(fact) for fact in outcome.context.facts()]

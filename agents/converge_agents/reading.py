@@ -71,7 +71,7 @@ class Reading(ABC):
             finish_reason=self.finish,
             refusal=scrub(_sound("".join(self._refusal))) or None,
             tool_calls=tuple(
-                ToolCall(call, name, scrub(_sound(arguments)))
+                ToolCall(scrub(call), scrub(name), scrub(_sound(arguments)))
                 for _, (call, name, arguments) in sorted(self.calls.items())
             ),
             input_tokens=given,

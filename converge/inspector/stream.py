@@ -54,6 +54,7 @@ async def events(
     quiet = 0
     yield "retry: 1000\n\n"
     while True:
+        now = await readings.is_run(job_id)  # before its rows are read: who has let go of it adds none
         try:
             rows = await readings.store.rows(job_id, row - 1)
         except JobUnknown:
@@ -68,7 +69,7 @@ async def events(
                     yield _message("happened" if "type" in data else "cycle", data, f"{one.number}.{number}")
                     row, place, quiet = one.number, number, 0
             stopped = bool(one.stop) if one.cycle is not None else stopped
-        if (now := await readings.is_run(job_id)) is not running:
+        if now is not running:
             running = now
             yield _message("state", {"running": now}, None)
         if ends and stopped and not running:
