@@ -106,7 +106,9 @@ def _news(agent: Agent, view: View, emissions: list[Emission], own: set[str]) ->
 
 def _check_cited(agent: Agent, emission: Emission, unknown: set[str], own: set[str]) -> None:
     """Check what is cited and is not in the view: it must be of the same effect, and another fact."""
-    for cited in unknown.intersection(emission.evidence or ()):
+    for cited in emission.evidence or ():
+        if cited not in unknown:
+            continue
         if cited == emission.fact_id:
             raise EvidenceInvalid(agent.name, cited, "a fact cannot be its own reason")
         if cited not in own:

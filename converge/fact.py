@@ -56,6 +56,7 @@ class FactMeta(type):
         made = super().__new__(mcls, cls_name, bases, namespace)
         if not bases or "__dataclass_fields__" in namespace:
             return made
+        _check_frozen(made)
         # The checker cannot follow a class through two decorators that make it anew; what comes out is a Fact class.
         cls: Any = dataclass(slots=True, eq=False, config=_config(made), **_inherited(made))(cast("Any", made))
         cls.__kind__ = _kind(cls, **options)
@@ -151,6 +152,15 @@ def _config(made: type) -> pydantic.ConfigDict:
     """Return what pydantic is told. Our own kinds wait for their first fact: most jobs have none of most of them."""
     is_ours = made.__module__.startswith("converge.")
     return pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=is_ours)
+
+
+def _check_frozen(made: type) -> None:
+    """Refuse a class whose facts could be changed all the same."""
+    for method in ("__setattr__", "__delattr__"):
+        owner = next(base for base in made.__mro__ if method in vars(base))
+        frozen = getattr(vars(owner).get("__dataclass_params__"), "frozen", False)
+        if owner is not Fact and not frozen:
+            raise KindInvalid(made.__name__, f"{method} of {owner.__name__} would let a fact be changed: leave it out")
 
 
 def _inherited(made: type) -> dict[str, Any]:

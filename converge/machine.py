@@ -191,9 +191,7 @@ class Machine:
                 commits.append(self._commit(growth, now))
                 started = self._start(now)
         if commits:  # what is reserved is durable before it is spent: a crash gives nothing back
-            spend = self.spending
-            for commit in commits:
-                commit.cycle.spend = spend
+            commits[-1].cycle.spend = self.spending
         if started:
             return (*commits, Activate(tuple(started)))
         if self._open:
@@ -206,9 +204,7 @@ class Machine:
         self.stop = dataclasses.replace(self.stop or self._verdict(), unread=unread)
         if not self._is_known(self.stop):
             self.trace.record(JobStopped, now, self.stop.reason.value, str(self.stop))
-            commit = self._commit(None, now)
-            commit.cycle.spend = self.spending
-            yield commit
+            yield self._commit(None, now)
         yield self.stop
 
     def view(self) -> View:
@@ -257,9 +253,9 @@ class Machine:
                 agent = self.wiring.agents[number]
                 if (agent.replacing or agent.accepts is not None) and self._passes(one):
                     moved = True
-                elif self._reserve(
-                    round, self._left_with(one, ready) if agent.settled else 1, len(started) + len(chosen)
-                ):
+                    continue
+                together = self._left_with(one, ready) if agent.settled else 1
+                if self._reserve(round, together, len(started) + len(chosen)):
                     chosen.append(one)
             self.progress.take(chosen)
             started += [self._begin(one) for one in chosen]
@@ -526,6 +522,7 @@ class Machine:
             since=since,
             upto=upto,
             watermarks=moved,
+            spend=self.spending,
             budget=None if self._is_underway else self.budget,
             letter=self.job.letter,
             anew=self.job.anew,

@@ -254,9 +254,7 @@ class Progress:
     def completed(self, number: int, round: int, wrote: int) -> None:
         """Note a completed activation that read `round`."""
         watermark = self.watermarks[number]
-        mended = watermark.mended if number not in self._again else round
-        if self._again:
-            self._again.pop(number, None)
+        mended = watermark.mended if self._again.pop(number, None) is None else round
         self._finish(number, Watermark(watermark.source, round, round, False, wrote, mended, watermark.offered))
 
     def overlook(self, number: int, round: int) -> None:
@@ -336,8 +334,8 @@ class Progress:
         found: float = inf
         for label in agent.reader.reads or ():
             log = context.kinds.get(label)
-            if log is not None and log.rounds and log.rounds[-1] > seen:  # mostly there is nothing
-                found = min(found, log.first_after(seen) or 0)
+            if log is not None and (round := log.first_after(seen)) is not None:
+                found = min(found, round)
         if agent.replacing and not context.labelling.all_live(context.highest):
             flow, seen = self.wiring.flow, max(seen, self._overlooked.get(number, _NEVER))
             for label in flow.groups[flow.group_of[number]].minds:

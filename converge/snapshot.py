@@ -9,7 +9,7 @@ __all__ = ["FORM", "Cycle", "Records", "Snapshot", "Watermark"]
 
 import dataclasses
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
@@ -23,7 +23,6 @@ from converge.ledger import Line
 from converge.trace import Trace
 
 FORM = 3  # of a row's body
-_NOTHING = Spend()
 Anew = Literal["reuse", "fresh"]  # what becomes of the captures of before
 
 
@@ -102,12 +101,12 @@ class Cycle:
     stop: str | None
     since: tuple[int, int, int]
     upto: tuple[int, int, int]
-    watermarks: Collection[Watermark]
+    watermarks: "tuple[Watermark, ...] | _Packed"
+    spend: Spend  # where it is the last of its turn, with what is reserved for those that begin after it
     budget: Budget | None  # where it may be another than before
     letter: int = 0
     anew: Anew | None = None
     bodies: tuple[bytes, ...] | None = None
-    spend: Spend = _NOTHING  # with what is reserved for those that begin after it
     rounds: list[int] = dataclasses.field(init=False)
     derived: Sequence[int] = dataclasses.field(init=False)
     completed: list[tuple[Source, int, int]] = dataclasses.field(init=False)
@@ -137,7 +136,7 @@ class Cycle:
     def lighten(self) -> None:
         """Drop the encoded facts, which `body` encodes again; keep several watermarks as numbers."""
         self.bodies = None
-        if len(self.watermarks) > 1:
+        if isinstance(self.watermarks, tuple) and len(self.watermarks) > 1:
             self.watermarks = _Packed(self.watermarks)
 
     def _facts(self) -> str:
@@ -164,7 +163,7 @@ class Cycle:
         }
 
 
-class _Packed(Collection[Watermark]):
+class _Packed:
     """The watermarks of a cycle as numbers in a row: there is one for each activation, and it is looked at rarely."""
 
     __slots__ = ("_numbers", "_sources")
@@ -173,12 +172,6 @@ class _Packed(Collection[Watermark]):
         several = tuple(watermarks)
         self._sources = [watermark.source for watermark in several]
         self._numbers = array("i", [number for watermark in several for number in watermark[1:]])
-
-    def __len__(self) -> int:
-        return len(self._sources)
-
-    def __contains__(self, watermark: object) -> bool:
-        return any(watermark == one for one in self)
 
     def __iter__(self) -> Iterator[Watermark]:
         columns = [iter(self._numbers)] * (len(Watermark._fields) - 1)

@@ -119,13 +119,19 @@ class Writer:
 
     async def run(self) -> None:
         """Write until closed. What was begun is finished even when the job is cancelled."""
-        with anyio.CancelScope(shield=True):
-            while self._requests or self._at_work or not self._is_closed:
-                if self._requests and not self._at_work:
-                    await self._take_turn()
-                else:
-                    await self._called.wait()
-                    self._called = Latch()
+        try:
+            with anyio.CancelScope(shield=True):
+                while self._requests or self._at_work or not self._is_closed:
+                    if self._requests and not self._at_work:
+                        await self._take_turn()
+                    else:
+                        await self._called.wait()
+                        self._called = Latch()
+        except anyio.get_cancelled_exc_class():  # asyncio ends all tasks there are: nobody is to wait for this one
+            self._failure = self._failure or StoreUnavailable(repr(self._store), "its writer was cancelled")
+            for request in self._requests:
+                request.kept.set()
+            raise
 
     async def close(self) -> None:
         """Let `run` end once it has written what it was given; captures are kept, whatever becomes of their cycle."""

@@ -149,7 +149,7 @@ class DiskStore(SQLiteStore):
 
     def __init__(self, disk: Disk, level: Level = "power", known: Sequence[str] = (), **pragmas: object) -> None:
         super().__init__("jobs.db", level)
-        self._connection.most = _FEW_PAGES * 8192
+        self._connection._most = _FEW_PAGES * 8192
         self.disk, self.pragmas = disk, pragmas
         self.handed, self.kept = list(known), len(known)
 

@@ -369,6 +369,16 @@ def test_a_kind_takes_fields_over_from_a_plain_dataclass(is_frozen: bool):
             setattr(fire, field, 1)
 
 
+@pytest.mark.parametrize("method", ["__setattr__", "__delattr__"])
+def test_a_kind_may_not_say_how_its_facts_are_changed(method: str):
+    """Neither by itself nor through a base."""
+    made_by: Any = type(Fact)
+    loose = type("Loose", (), {method: lambda *_: None})
+    for bases, own in (((Fact,), vars(loose)[method]), ((loose, Fact), None)):
+        with pytest.raises(KindInvalid, match=f"{method} of .* would let a fact be changed"):
+            made_by("Fire", bases, {"__annotations__": {"floor": int}, **({method: own} if own else {})})
+
+
 def test_a_fact_comes_back_from_another_process_as_it_was():
     """What is pickled is its fields, so that its id is made anew."""
     fact = Mixed("t", frozenset("a"), {"a": 1.0}, datetime(2026, 1, 1, tzinfo=UTC))

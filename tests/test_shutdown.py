@@ -430,6 +430,21 @@ async def main():
         await asyncio.sleep(0)
 asyncio.run(main())
 """,
+    "closes the loop on a commit that takes its time to end": """
+class Slow(SQLiteStore):
+    async def append(self, *_):
+        AT_WORK.append(True)
+        try:
+            await anyio.sleep_forever()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+async def main():
+    task = asyncio.create_task(Engine([climb], store=Slow("jobs.db"), checkpoints=5).run("climb", Rung(0)))
+    while not AT_WORK:
+        await asyncio.sleep(0)
+asyncio.run(main())
+""",
 }
 
 

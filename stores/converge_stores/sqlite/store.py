@@ -125,8 +125,8 @@ class SQLiteStore:
     async def adopt(self, job_id: str, rows: Sequence[StoredRow]) -> None:
         """Add a whole job as it was kept elsewhere, in one transaction."""
         try:
-            async with self._connection.transaction(_size(rows)) as connection:
-                await connection.executemany(f"INSERT INTO log VALUES {PLACES}", [(job_id, *row) for row in rows])
+            async with self._connection.transaction(_size(rows)) as several:
+                await several.execute_many(f"INSERT INTO log VALUES {PLACES}", [(job_id, *row) for row in rows])
         except sqlite3.IntegrityError as error:
             raise JobExists(job_id, str(self.path)) from error
 
@@ -164,11 +164,11 @@ class SQLiteStore:
 
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""
-        async with self._connection.transaction() as connection:
+        async with self._connection.transaction() as several:
             if lease := await self.holder(job_id, now):
                 raise JobLeased(job_id, lease.holder, lease.expires)
             for table in ("log", "letters", "leases"):
-                await connection.execute_fetchall(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
+                await several.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
         self._heads.pop(job_id, None)
 
     # --- letters ------------------------------------------------------------------------------------------------
@@ -201,10 +201,10 @@ class SQLiteStore:
 
     async def _insert_many(self, lease: Lease, rows: list[StoredRow]) -> list[Any]:
         found: list[Any] = []
-        async with self._connection.transaction(_size(rows)) as connection:
+        async with self._connection.transaction(_size(rows)) as several:
             for start in range(0, len(rows), _MOST_ROWS):
                 part = rows[start : start + _MOST_ROWS]
-                found = list(await connection.execute_fetchall(append(len(part)), values_of(lease, part)))
+                found = await several.execute(append(len(part)), values_of(lease, part))
         return found
 
     async def _head(self, job_id: str) -> tuple[int, str]:
