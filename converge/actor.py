@@ -1,7 +1,7 @@
 """The merge actor: it performs the machine's commands and tells it what happened; it decides nothing.
 
-It never awaits an agent: only its inbox and the writer. It has a task of its own and takes one turn at a time, in that
-task or in that of a worker with nothing else to do.
+It never awaits an agent: only its inbox and the writer. It takes one turn at a time, in the task that awaits `run` or
+in that of a worker with nothing else to do.
 """
 
 __all__ = ["MergeActor", "Message"]

@@ -88,8 +88,8 @@ class Job:
     async def run(self) -> Outcome:
         """Run the job to its outcome, for who has nothing else to do meanwhile. Raises as `outcome` does.
 
-        Cancelling the caller cancels the job. In memory it runs in the caller's own task; a commit that has to be
-        waited for must not be cut off with its caller.
+        Cancelling the caller cancels the job. In memory it runs in the caller's own task. Where commits have to be
+        waited for it has one of its own: asyncio cancels a task whatever it awaits, and a commit is not to be cut off.
         """
         if self._store.durable:
             async with self:

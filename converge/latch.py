@@ -21,7 +21,7 @@ class Latch:
             self._event.set()
 
     async def wait(self) -> None:
-        """Return when it is set; at once if it is."""
+        """Return when it is set; at once if it is, without a turn for anybody else, as an Event would give."""
         if not self.is_set:
             if self._event is None:
                 self._event = anyio.Event()

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from converge import Agent, Budget, Engine, Fact, Live, Outcome, Retry, RootIntent, StopReason, View, agent, run
+from converge import Agent, Budget, Engine, Fact, Live, Outcome, Retry, RootIntent, StopReason, View, agent, id_of, run
 from converge.clock import SystemClock
 from converge.errors import AgentInvalid, ForeignEmission
 from converge.testing import VirtualClock
@@ -379,6 +379,18 @@ def test_an_agent_that_does_wrong_contributes_nothing_and_its_siblings_go_on(bad
     assert failure(outcome, "tested").error == error
     assert outcome.context.all(Risk) == ()
     assert outcome.context.live(Note) == (Note(1),)
+
+
+def test_of_several_facts_that_cannot_be_cited_the_first_is_named():
+    """It stands in the trace, which must not depend on how a set is ordered."""
+    unknown = [Note(number) for number in range(90, 100)]
+
+    @agent(reads=Signal, writes=Risk)
+    def tested(view: View):
+        return Risk(1).because(*unknown)
+
+    outcome = run([tested], "law", [Signal(1)])
+    assert f"it cites {id_of(unknown[0])}" in str(outcome.errors["tested"])
 
 
 @pytest.mark.parametrize("bad", [cancels_itself, raises_cancellation])

@@ -91,7 +91,7 @@ class SQLiteStore:
             self._connection.write_from_outside(RENEW, (expires, lease.job_id, lease.epoch))
 
     async def release(self, lease: Lease) -> None:
-        """Give a lease back, and note number and digest of the job's last row."""
+        """Give a lease back, and note number and digest of the job's last row; a power cut may take that back."""
         await self._connection.write(RELEASE, (lease.job_id, lease.epoch), lasting=False)
         if self._heads.pop(lease.job_id, None) is None and lease.epoch == 1:
             await self._connection.write(FORGET, (lease.job_id,), lasting=False)
