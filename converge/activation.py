@@ -26,7 +26,6 @@ from converge.view import View
 def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
     """Return the effect of an activation. Raises the AuthorError of the first emission that breaks a rule."""
     emissions: list[Emission] = []
-    own: set[str] = set()
     plain = None if agent.gate else Assertion  # what stands for itself, and is not to be looked into
     for value in emitted:
         for fact, cited in (value,) if type(value) is plain else _split(agent, value):
@@ -34,10 +33,9 @@ def seal(agent: Agent, view: View, emitted: Iterable[object]) -> Effect:
                 label = kind_of(fact).label
                 raise UndeclaredWrite(agent.name, label, namesake=label in agent.written)
             canonical, fact_id, body = identified(fact)
-            own.add(fact_id)
             emissions.append(Emission(canonical, fact_id, body, None if cited is None else view.cited(cited)))
-    said = tuple(_news(agent, view, emissions, own))
-    rests_on_all = any(emission.evidence is None for emission in said)
+    said = tuple(_news(agent, view, emissions))
+    rests_on_all = None in [emission.evidence for emission in said]
     return Effect(agent.source, view.round, said, view.given() if rests_on_all else None)
 
 
@@ -88,9 +86,10 @@ def _label(cls: type[Fact]) -> str:
     return kind_of(cls).label
 
 
-def _news(agent: Agent, view: View, emissions: list[Emission], own: set[str]) -> Iterator[Emission]:
+def _news(agent: Agent, view: View, emissions: list[Emission]) -> Iterator[Emission]:
     """Check emissions, and iterate over those that say anything: that a known fact rests on itself is nothing new."""
     unknown = view.unknown({cited for emission in emissions for cited in emission.evidence or ()})
+    own = {emission.fact_id for emission in emissions}
     for emission in emissions:
         fact, fact_id, _, evidence = emission
         if isinstance(fact, (Opinion, Invalidation)):

@@ -5,7 +5,7 @@ sorted by encoding, datetimes are written in UTC. Text in NFC and the sign of ze
 since almost no fact needs it and a hook on every string would cost each fact.
 """
 
-__all__ = ["CanonicalSerializer", "normalized"]
+__all__ = ["CanonicalSerializer", "is_normal", "normalized"]
 
 import json
 import unicodedata
@@ -38,12 +38,10 @@ class CanonicalSerializer:
         with _incomplete(_classes(canonical)):
             self.encode = SchemaSerializer(canonical, {"allow_inf_nan": False}).to_json
 
-    @staticmethod
-    def is_normal(body: bytes) -> bool:
-        """Whether `body` needs no mending: its text is NFC and it has no negative zero."""
-        if b"-0.0" in body:
-            return False
-        return body.isascii() or unicodedata.is_normalized("NFC", body.decode())
+
+def is_normal(body: bytes) -> bool:
+    """Whether a body needs no mending: it has no negative zero, and its text is NFC, as ASCII always is."""
+    return b"-0.0" not in body and unicodedata.is_normalized("NFC", body.decode())
 
 
 def normalized(value: Any) -> Any:

@@ -246,7 +246,11 @@ def id_of(fact: Fact) -> str:
 
 def identified(fact: F) -> tuple[F, str, bytes]:
     """Return the canonical form of `fact`, its id and its canonical JSON; the id is remembered on both forms."""
-    canonical, fact_id, body = kind_of(fact).identify(fact)
+    try:
+        kind: Kind = fact.__kind__  # type: ignore[attr-defined]  # as in `kind_of`, which every fact would pay for
+    except AttributeError:
+        kind = kind_of(fact)
+    canonical, fact_id, body = kind.identify(fact)
     remember(fact, fact_id)
     if canonical is not fact:
         remember(canonical, fact_id)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic.dataclasses import rebuild_dataclass
 from pydantic_core import PydanticSerializationError, from_json
 
-from converge.canonical import CanonicalSerializer, normalized
+from converge.canonical import CanonicalSerializer, is_normal, normalized
 from converge.errors import FactInvalid, FactTooLarge, KindInvalid
 from converge.frozen import frozen
 
@@ -64,7 +64,7 @@ class Kind:
         serializer = self._serializer
         try:
             body = serializer.encode(fact)
-            if not serializer.is_normal(body):
+            if (b"-0.0" in body or not body.isascii()) and not is_normal(body):
                 fact = self.load(normalized(from_json(body)))
                 body = serializer.encode(fact)
         except FactInvalid:  # a ValueError as well, and worded already
