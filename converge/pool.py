@@ -67,7 +67,7 @@ class Pool:
         self._check, self._max_emissions, self._recall = check, max_emissions, recall
         self._ready: deque[Activation] = deque()
         self._under_way = 0
-        self._parked, self._calls = 0, anyio.Semaphore(0)  # workers with nothing to do, and what calls one of them
+        self._parked: list[asyncio.Future[None]] = []  # what calls workers with nothing to do
         self._closed = False
         self._waking = False  # one worker at a time is on its way: more would only find the work taken
         self._has_waited = False  # whether the activation that has just ended let everybody else have a turn
@@ -85,8 +85,8 @@ class Pool:
     def close(self) -> None:
         """Let the workers end, once nothing is under way: cheaper than to cancel them."""
         self._closed = True
-        for _ in range(self._parked):
-            self._calls.release()
+        for called in self._parked:
+            called.set_result(None)
 
     @property
     def gives_way(self) -> bool:
@@ -98,8 +98,7 @@ class Pool:
             return
         self._waking = True
         if self._parked:
-            self._parked -= 1
-            self._calls.release()
+            self._parked.pop().set_result(None)
         else:
             self._tasks.start_soon(self._work)
 
@@ -131,8 +130,17 @@ class Pool:
                     await self._give_way()
                     turn = now = self._clock.elapsed()
             if not self._closed:  # as it may be by now, where it gave way
-                self._parked += 1
-                await self._calls.acquire()
+                await self._park()
+
+    async def _park(self) -> None:
+        called = asyncio.get_running_loop().create_future()  # an Event of anyio takes ten times as long to make
+        self._parked.append(called)
+        try:
+            await called
+        except asyncio.CancelledError:
+            if called in self._parked:
+                self._parked.remove(called)
+            raise
 
     async def _give_way(self) -> None:
         if self._giving_way:  # another one does already, and comes back for what there is

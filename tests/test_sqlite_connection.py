@@ -19,13 +19,14 @@ class Opened:
     """A connection to a file with one table, and the thread that each statement on it was executed in."""
 
     def __init__(self, path, *, synced=False):
-        self.path, self.threads = path, {}
+        self.path, self.threads, self.may_go_on = path, {}, threading.Event()
         self.connection = Connection(str(path), self._connect, synced=synced)
 
     def _connect(self):
         made = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         made.execute("PRAGMA journal_mode = WAL").fetchall()
         made.execute("CREATE TABLE IF NOT EXISTS log (text TEXT UNIQUE)").close()
+        made.create_function("wait", 0, lambda: self.may_go_on.wait(10))
         made.set_trace_callback(self._note)
         return made
 
@@ -106,10 +107,13 @@ async def test_a_long_one_is_made_in_a_thread(tmp_path):
 
 @pytest.mark.asyncio
 async def test_while_the_thread_is_at_work_another_statement_waits_its_turn_there(tmp_path):
-    async with opened(tmp_path / "a.db") as made, anyio.create_task_group() as tasks:
-        tasks.start_soon(made.connection.read, "SELECT text FROM log")
-        await anyio.lowlevel.checkpoint()
-        await made.connection.write(ADD, ("a",))
+    async with opened(tmp_path / "a.db") as made:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(made.connection.read, "SELECT wait()")
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(made.connection.write, ADD, ("a",))
+            await anyio.lowlevel.checkpoint()
+            made.may_go_on.set()
         assert not made.was_here("a")
 
 
@@ -119,9 +123,12 @@ async def test_a_statement_that_nobody_waits_for_any_more_still_has_its_turn_in_
     async with opened(tmp_path / "a.db") as made:
         with anyio.CancelScope() as scope:
             scope.cancel()
-            await made.connection.read("SELECT text FROM log")
-        for text in "ab":
-            await made.connection.write(ADD, (text,))
+            await made.connection.read("SELECT wait()")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(made.connection.write, ADD, ("a",))
+            await anyio.lowlevel.checkpoint()
+            made.may_go_on.set()
+        await made.connection.write(ADD, ("b",))
         assert [made.was_here(text) for text in "ab"] == [False, True]
 
 
