@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-_QUICK_SPANS = 50
+_QUICK_SPANS = 10
 
 
 class Telemetry:

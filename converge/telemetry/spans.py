@@ -32,26 +32,26 @@ _MOST_LOOKED_AT = 1_000  # facts of one kind that links are looked for
 class Stretch(LateSpan):
     """A stretch of a round. `open`: how many activations are under way in it; `quick`: those without a span."""
 
-    __slots__ = ("_spans", "open", "quick", "round", "started")
+    __slots__ = ("open", "quick", "round", "spans", "started")
 
     def __init__(self, spans: "JobSpans", round: int, started: float) -> None:
         self.span = self.over = None
-        self._spans, self.round, self.started = spans, round, started
+        self.spans, self.round, self.started = spans, round, started
         self.open = self.quick = 0
 
     def made(self) -> Span:
         """Return its span."""
-        return self._spans.begun("converge.round", self._spans.context, self.started, {"converge.round": self.round})
+        return self.spans.begun("converge.round", self.spans.context, self.started, {"converge.round": self.round})
 
 
 class Reading(LateSpan):
     """One activation under way."""
 
-    __slots__ = ("_agent", "_spans", "started", "stretch")
+    __slots__ = ("_agent", "started", "stretch")
 
-    def __init__(self, spans: "JobSpans", stretch: Stretch, agent: Agent, started: float) -> None:
+    def __init__(self, stretch: Stretch, agent: Agent, started: float) -> None:
         self.span = self.over = None
-        self._spans, self.stretch, self._agent, self.started = spans, stretch, agent, started
+        self.stretch, self._agent, self.started = stretch, agent, started
 
     def made(self) -> Span:
         """Return its span."""
@@ -67,8 +67,9 @@ class Reading(LateSpan):
             "converge.round": self.stretch.round,
             **how_it_ended,
         }
-        parent = set_span_in_context(self.stretch, self._spans.context)
-        return self._spans.begun(f"invoke_agent {agent.name}", parent, self.started, about, links)
+        spans = self.stretch.spans
+        parent = set_span_in_context(self.stretch, spans.context)
+        return spans.begun(f"invoke_agent {agent.name}", parent, self.started, about, links)
 
 
 class JobSpans:
@@ -100,7 +101,7 @@ class JobSpans:
     def begin(self, activation: Activation, started: float) -> Context:
         """Return the context that an activation runs in."""
         agent = activation.agent
-        reading = self._open[agent.name] = Reading(self, self._stretches[activation.view.round], agent, started)
+        reading = self._open[agent.name] = Reading(self._stretches[activation.view.round], agent, started)
         current: Any = {**self.context, _CURRENT: reading}  # a Context takes as long as a third of all this
         return current  # type: ignore[no-any-return]
 

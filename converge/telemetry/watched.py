@@ -161,7 +161,7 @@ class WatchedPool(Pool):
             self._tally.waited(started - self._last.pop(activation.agent.name))
         if self._spans.are_seen:
             current.attach(self._spans.begin(activation, started))
-        return super()._perform(activation, started)
+        return Pool._perform(self, activation, started)  # `super()` is a call more
 
     async def _attend(self) -> None:
         """Leave the context of the last activation: what follows is the job's."""
