@@ -85,8 +85,8 @@ class Pool:
     def close(self) -> None:
         """Let the workers end, once nothing is under way: cheaper than to cancel them."""
         self._closed = True
-        for called in self._parked:
-            called.set_result(None)
+        while self._call_parked():
+            pass
 
     @property
     def gives_way(self) -> bool:
@@ -97,10 +97,17 @@ class Pool:
         if self._waking:
             return
         self._waking = True
-        if self._parked:
-            self._parked.pop().set_result(None)
-        else:
+        if not self._call_parked():
             self._tasks.start_soon(self._work)
+
+    def _call_parked(self) -> bool:
+        """Call a parked worker, if there is one; not one that is being cancelled and has yet to hear of it."""
+        while self._parked:
+            called = self._parked.pop()
+            if not called.done():
+                called.set_result(None)
+                return True
+        return False
 
     async def _work(self) -> None:
         task = asyncio.current_task()

@@ -9,6 +9,8 @@ import pytest
 
 from converge import Agent, Assertion, Engine, Fact, View
 from converge.clock import SystemClock
+from converge.command import Done
+from converge.pool import Pool
 from converge.testing import VirtualClock
 
 
@@ -64,3 +66,31 @@ async def test_a_round_is_not_merged_in_parts_because_it_takes_long():
     async with VirtualClock() as clock:
         quick = await Engine(runners, clock=clock).run("run", laps)
     assert slow.cycles == quick.cycles
+
+
+class Nobody:
+    """An inbox that nothing comes to."""
+
+    def put(self, done: Done) -> None:
+        """Take it."""
+
+    def call(self) -> None:
+        """Have nobody look."""
+
+    async def attend(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_is_being_cancelled_is_not_called():
+    """It hears of that a turn later; until then somebody may look for one to call, and another one comes."""
+    async with anyio.create_task_group() as tasks:
+        pool = Pool(tasks, Nobody(), SystemClock(), lambda view, effect: None, 100)
+        before = asyncio.all_tasks()
+        pool.open()
+        await anyio.wait_all_tasks_blocked()
+        (worker,) = asyncio.all_tasks() - before
+        worker.cancel()
+        pool.submit(())
+        pool.close()
+    assert worker.cancelled()
