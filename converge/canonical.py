@@ -41,7 +41,7 @@ class CanonicalSerializer:
 
 def is_normal(body: bytes) -> bool:
     """Whether a body needs no mending: it has no negative zero, and its text is NFC, as ASCII always is."""
-    return b"-0.0" not in body and unicodedata.is_normalized("NFC", body.decode())
+    return b"-0.0" not in body and (body.isascii() or unicodedata.is_normalized("NFC", body.decode()))
 
 
 def normalized(value: Any) -> Any:

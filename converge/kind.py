@@ -64,7 +64,7 @@ class Kind:
         serializer = self._serializer
         try:
             body = serializer.encode(fact)
-            if (b"-0.0" in body or not body.isascii()) and not is_normal(body):
+            if not is_normal(body):
                 fact = self.load(normalized(from_json(body)))
                 body = serializer.encode(fact)
         except FactInvalid:  # a ValueError as well, and worded already
