@@ -1,9 +1,11 @@
 """Both stores keep the contract, and the SQLite file says what it is."""
 
+import asyncio
 import sqlite3
 import stat
 from itertools import count
 
+import anyio.lowlevel
 import pytest
 
 from converge import Engine
@@ -38,6 +40,24 @@ async def test_the_postgresql_store_keeps_the_contract(check, database):
     """A real server, and a schema for each check."""
     schema = database.schema()
     await check(lambda: database.store(schema=schema))
+
+
+@pytest.mark.asyncio
+async def test_what_was_read_before_a_commit_and_is_heard_of_after_it_is_in_nobodys_way(tmp_path):
+    """A commit in place is done at once; of what the thread has read, the loop hears when it next has a turn."""
+    store = SQLiteStore(tmp_path / "jobs.db")
+    await store.open()
+    lease = await store.take("one", Holder("a", "host", "place", 1, "0"), 0.0, 10.0)
+    await store.create(lease, JobHeader("one", 0.0, "{}"), [StoredText(1)])
+    reading = asyncio.create_task(store.load("one"))
+    await anyio.lowlevel.checkpoint()
+    while store._connection._guarded.done < store._connection._queued:
+        pass  # the thread is at work, and the loop gets no turn
+    await store.append(lease, 1, [StoredText(2)])
+    assert not reading.done()
+    assert len((await reading).bodies) == 1
+    await store.append(lease, 2, [StoredText(3)])
+    await store.close()
 
 
 @pytest.mark.asyncio

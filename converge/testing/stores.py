@@ -10,6 +10,9 @@ import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import anyio
+import anyio.lowlevel
+
 from converge.chain import JobHeader, StoredRow
 from converge.errors import (
     ConvergeError,
@@ -103,6 +106,27 @@ async def later_rows_are_read_by_themselves(make: MakeStore) -> None:
         for after in (-1, 0, 1, 2):
             assert list(await store.rows("one", after)) == every[after + 1 :], f"rows after {after}"
         await _raises(JobUnknown, store.rows("none", 1))
+
+
+async def who_reads_is_in_nobodys_way(make: MakeStore) -> None:
+    """A job can be read, by as many as like to, while it is written to: that is not for those who read to notice."""
+    async with _open(make) as store:
+        lease = await _begun(store, "one")
+        over = anyio.Event()
+
+        async def read() -> None:
+            while not over.is_set():
+                await anyio.lowlevel.checkpoint()
+                await store.load("one")
+
+        async with anyio.create_task_group() as readers:
+            for _ in range(5):
+                readers.start_soon(read)
+            for number in range(1, 100):
+                await anyio.lowlevel.checkpoint()
+                await store.append(lease, number, [StoredText(number + 1)])
+            over.set()
+        assert len((await store.load("one")).bodies) == 100
 
 
 async def many_rows_are_kept_as_one(make: MakeStore) -> None:
@@ -283,6 +307,7 @@ STORE_CHECKS: tuple[Check, ...] = (
     an_unknown_job_is_refused,
     rows_follow_each_other_without_a_gap,
     later_rows_are_read_by_themselves,
+    who_reads_is_in_nobodys_way,
     many_rows_are_kept_as_one,
     jobs_do_not_mix,
     jobs_are_listed_with_their_last_cycle,

@@ -79,7 +79,7 @@ class PostgresStore:
         self._pool: psycopg_pool.AsyncConnectionPool[Any] | None = None
         self._direct: psycopg.Connection[Any] | None = None  # of the thread that renews leases
         self._renewing = threading.Lock()
-        self._heads: dict[str, tuple[int, str]] = {}  # job -> number and digest of its last row
+        self._heads: dict[str, tuple[int, str]] = {}  # job that is run here -> number and digest of its last row
 
     def __repr__(self) -> str:
         return f"<PostgreSQL store {self}>"
@@ -141,6 +141,7 @@ class PostgresStore:
     async def take(self, job_id: str, holder: Holder, now: float, expires: float, over: str | None = None) -> Lease:
         """Give out the lease of a job in one statement."""
         if taken := await self._fetch(self.says.take, (job_id, *holder, expires, now, over)):
+            self._heads.pop(job_id, None)  # somebody else may have run it since
             return Lease(job_id, holder, taken[0][0], expires)
         lease = await self.holder(job_id, now)
         if lease is None:  # it was given back in this very moment
@@ -208,7 +209,6 @@ class PostgresStore:
         """Return a job, or what it was."""
         if not (rows := await self._fetch(self.says.load, (job_id,))):
             raise await self._unknown(job_id)
-        self._heads[job_id] = (rows[-1][0], rows[-1][3])
         return job_of(job_id, rows, cycle)
 
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
@@ -296,7 +296,7 @@ class PostgresStore:
         if job_id not in self._heads:
             if not (found := await self._fetch(self.says.head, (job_id,))):
                 raise await self._unknown(job_id)
-            self._heads[job_id] = found[0]
+            return self._heads.setdefault(job_id, found[0])  # who has the job now may have written meanwhile
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:

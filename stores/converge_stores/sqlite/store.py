@@ -55,7 +55,7 @@ class SQLiteStore:
             raise StoreUnavailable(str(path), f'there is no level {level!r}: choose "process" or "power"')
         self.path, self.level = Path(path), level
         self._connection = Connection(str(path), self._prepared, synced=level == "power")
-        self._heads: dict[str, tuple[int, str]] = {}  # job -> number and digest of its last row
+        self._heads: dict[str, tuple[int, str]] = {}  # job that is run here -> number and digest of its last row
 
     def __repr__(self) -> str:
         return f"<SQLite store {self.path}>"
@@ -79,6 +79,7 @@ class SQLiteStore:
         """
         taken = await self._connection.write(TAKE, (job_id, *holder, expires, now, over), lasting=False)
         if taken:
+            self._heads.pop(job_id, None)  # somebody else may have run it since
             return Lease(job_id, holder, taken[0][0], expires)
         lease = await self.holder(job_id, now)
         if lease is None:  # it was given back in this very moment
@@ -135,7 +136,6 @@ class SQLiteStore:
         query = "SELECT number, cycle, at, digest, body FROM log WHERE job_id = ? ORDER BY number"
         if not (rows := await self._connection.read(query, (job_id,))):
             raise await self._unknown(job_id)
-        self._heads[job_id] = (rows[-1][0], rows[-1][3])
         return job_of(job_id, rows, cycle)
 
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
@@ -212,7 +212,7 @@ class SQLiteStore:
             query = "SELECT number, digest FROM log WHERE job_id = ? ORDER BY number DESC LIMIT 1"
             if not (found := await self._connection.read(query, (job_id,))):
                 raise await self._unknown(job_id)
-            self._heads[job_id] = found[0]
+            return self._heads.setdefault(job_id, found[0])  # who has the job now may have written meanwhile
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
