@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 import anyio
 
 from converge.actor import MergeActor
+from converge.crew import Crew
 from converge.errors import ConvergeError, JobAbandoned, JobNotEntered
 from converge.intent import RootIntent, Spend
 from converge.latch import Latch
@@ -273,16 +274,16 @@ class Job:
         assert self._scope is not None
         actor = MergeActor(machine, writer, self._clock, self._tell, self._letters)
         try:
-            async with anyio.create_task_group() as tasks:
+            async with Crew() as crew:
                 check, most = machine.invariants.reject, self._max_emissions
-                pool = self._pooled(tasks, actor, self._clock, check, most, machine.recall)
+                pool = self._pooled(crew, actor, self._clock, check, most, machine.recall)
                 pool.open()
-                self._watched = partial(tasks.start_soon, self._watch, actor)
+                self._watched = partial(crew.start, partial(self._watch, actor))
                 if self._store.durable or self._posted.is_set:
                     self._begin_to_watch()
                 try:
                     with self._clock.move_on_after(machine.seconds_left) as deadline, self._scope as scope:
-                        actor.scopes = (scope, deadline, tasks.cancel_scope)
+                        actor.scopes = (scope, deadline, crew.scope)
                         await actor.run(pool)
                         pool.close()  # it ended by itself, so nobody is at work
                         self._is_over = True
@@ -290,7 +291,7 @@ class Job:
                 finally:
                     self._watched = None  # who posts a letter from now on must not begin a task here
                 if not self._is_over:  # though a worker may just have come to the end
-                    tasks.cancel_scope.cancel()
+                    crew.cancel()
             if actor.stop is None:
                 late = deadline.cancelled_caught and not self._cancelled
                 actor.interrupt(*((StopReason.BUDGET, "seconds") if late else (StopReason.CANCELLED,)))

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from converge.activation import seal
 from converge.agent import Agent, Retry
 from converge.command import Activation, Done
+from converge.crew import Crew
 from converge.effect import Effect
 from converge.errors import AgentTimeout, BudgetSpent, ForeignEmission, TooManyEmissions
 from converge.fact import Assertion, Fact, Revision, Suggestion
@@ -52,18 +52,18 @@ class Inbox(Protocol):
 
 
 class Pool:
-    """Runs activations in the tasks of one task group, and puts one Done for each into an inbox."""
+    """Runs activations in the tasks of a crew, and puts one Done for each into an inbox."""
 
     def __init__(
         self,
-        tasks: TaskGroup,
+        crew: Crew,
         inbox: Inbox,
         clock: Clock,
         check: Check,
         max_emissions: int,
         recall: Recall = lambda activation: None,
     ) -> None:
-        self._tasks, self._inbox, self._clock = tasks, inbox, clock
+        self._crew, self._inbox, self._clock = crew, inbox, clock
         self._check, self._max_emissions, self._recall = check, max_emissions, recall
         self._ready: deque[Activation] = deque()
         self._under_way = 0
@@ -98,7 +98,7 @@ class Pool:
             return
         self._waking = True
         if not self._call_parked():
-            self._tasks.start_soon(self._work)
+            self._crew.start(self._work)
 
     def _call_parked(self) -> bool:
         """Call a parked worker, if there is one; not one that is being cancelled and has yet to hear of it."""

@@ -10,6 +10,7 @@ import pytest
 from converge import Agent, Assertion, Engine, Fact, View
 from converge.clock import SystemClock
 from converge.command import Done
+from converge.crew import Crew
 from converge.pool import Pool
 from converge.testing import VirtualClock
 
@@ -84,8 +85,8 @@ class Nobody:
 @pytest.mark.asyncio
 async def test_a_worker_that_is_being_cancelled_is_not_called():
     """It hears of that a turn later; until then somebody may look for one to call, and another one comes."""
-    async with anyio.create_task_group() as tasks:
-        pool = Pool(tasks, Nobody(), SystemClock(), lambda view, effect: None, 100)
+    async with Crew() as crew:
+        pool = Pool(crew, Nobody(), SystemClock(), lambda view, effect: None, 100)
         before = asyncio.all_tasks()
         pool.open()
         await anyio.wait_all_tasks_blocked()

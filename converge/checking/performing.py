@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from converge.capture import Captures, Question
 from converge.command import Activation, Done
+from converge.crew import Crew
 from converge.errors import CaptureMissing
 from converge.intent import RootIntent
 from converge.invariant import Invariant, Invariants
@@ -85,10 +86,10 @@ async def performing(bench: Bench, intent: RootIntent, captures: Recorded) -> As
         return done if missed is None else done._replace(effect=None, error=missed)
 
     with results, inbox:
-        async with anyio.create_task_group() as tasks:
-            pool = Pool(tasks, _Inbox(results), _NoClock(), check, bench.max_emissions)
+        async with Crew() as crew:
+            pool = Pool(crew, _Inbox(results), _NoClock(), check, bench.max_emissions)
             yield perform
-            tasks.cancel_scope.cancel()
+            crew.cancel()
 
 
 class _Inbox:
