@@ -102,25 +102,19 @@ class Job:
 
     async def __aenter__(self) -> Self:
         self._enter()
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._live)
+        self._crew = Crew()
+        await self._crew.__aenter__()
+        self._crew.start(self._live)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         self._left.set()
         self.cancel()
-        try:
-            await self._tasks.__aexit__(kind, error, traceback)
-        except BaseExceptionGroup as group:
-            if error is None or len(group.exceptions) > 1 or group.exceptions[0] is not error:
-                raise
-            return False  # the block's own error, which the task group has wrapped
+        await self._crew.__aexit__(kind, error, traceback)
         if error is None and self._error is not None and not self._told:
             raise self._error  # nobody asked for the outcome, and silence would hide this
-        return None
 
     def cancel(self) -> None:
         """Stop the job as `cancelled`: what is merged is committed and `outcome` returns. Harmless at its end."""
@@ -255,8 +249,8 @@ class Job:
         if not writer.durable:  # it has nothing to wait for
             await self._work(machine, writer)
             return
-        async with anyio.create_task_group() as actors:
-            actors.start_soon(writer.run)
+        async with Crew() as actors:
+            actors.start(writer.run)
             await self._work(machine, writer)
 
     async def _work(self, machine: Machine, writer: Writer) -> None:
