@@ -125,7 +125,7 @@ class Cycle:
             **({"completed": self.completed} if self.completed else {}),
             "watermarks": [(*watermark.source, *watermark[1:]) for watermark in self.watermarks],
             "spend": self.spend._asdict(),
-            **({"budget": dataclasses.asdict(self.budget)} if self.budget else {}),
+            **({"budget": self.budget} if self.budget else {}),
             "trace": self.trace.encoded(self.since[2], self.upto[2]),
         }
         anew = f'"anew":"{self.anew}",' if self.anew else ""
