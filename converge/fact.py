@@ -20,7 +20,9 @@ __all__ = [
 ]
 
 import dataclasses
+import inspect
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, dataclass_transform
 
@@ -60,6 +62,8 @@ class FactMeta(type):
         # The checker cannot follow a class through two decorators that make it anew; what comes out is a Fact class.
         cls: Any = dataclass(slots=True, eq=False, config=_config(made), **_inherited(made))(cast("Any", made))
         cls.__kind__ = _kind(cls, **options)
+        if _is_ours(made):
+            cls.__init__.__signature__ = _signature(cls)
         return cls
 
     def __init__(cls, cls_name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> None:
@@ -150,8 +154,24 @@ class Fact(metaclass=FactMeta):
 
 def _config(made: type) -> pydantic.ConfigDict:
     """Return what pydantic is told. Our own kinds wait for their first fact: most jobs have none of most of them."""
-    is_ours = made.__module__.startswith("converge.")
-    return pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=is_ours)
+    return pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=_is_ours(made))
+
+
+def _is_ours(made: type) -> bool:
+    return made.__module__.startswith("converge.")
+
+
+def _signature(cls: Any) -> inspect.Signature:
+    """Return how a kind is called: of one that waits for its first fact, pydantic does not know it, or knows less."""
+    of = partial(inspect.Parameter, kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    fields = cls.__pydantic_fields__.items()
+    return inspect.Signature(
+        [of("self"), *(of(name, default=_default(field), annotation=field.annotation) for name, field in fields)]
+    )
+
+
+def _default(field: Any) -> Any:
+    return inspect.Parameter.empty if field.is_required() else field.get_default(call_default_factory=True)
 
 
 def _check_frozen(made: type) -> None:

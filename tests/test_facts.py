@@ -396,6 +396,19 @@ def test_values_are_validated_when_a_fact_is_made():
         Risk("late", 3, colour="red")  # type: ignore[call-arg]  # the point of this test
 
 
+def test_a_kind_of_the_library_says_how_it_is_called_before_its_first_fact_and_after():
+    """Though it is built with that one: a notebook asks before."""
+    code = """
+from inspect import signature
+from converge import RootIntent
+before = list(signature(RootIntent).parameters)
+RootIntent("x")
+print(before, list(signature(RootIntent).parameters), sep="\\n")
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split("\n")[:2] == [str([field.name for field in dataclasses.fields(RootIntent)])] * 2
+
+
 def test_a_budget_is_not_content_of_an_intent():
     """More budget is not another intent: a resume may bring some."""
     assert id_of(RootIntent("x", budget=Budget(rounds=1))) == id_of(RootIntent("x"))
