@@ -2,9 +2,8 @@
 
 __all__ = ["Beginning", "Begun", "Limits"]
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from converge.capture import Captures
@@ -16,7 +15,8 @@ from converge.intent import Budget, RootIntent, Spend
 from converge.invariant import Invariant, Invariants
 from converge.letter import deliver
 from converge.machine import Machine
-from converge.ports import Clock, Lease, Store
+from converge.ports import Clock, Lease, Store, StoredJob
+from converge.reading import read
 from converge.restore import given_to, restore
 from converge.schedule import Schedule
 from converge.snapshot import Anew, Snapshot
@@ -52,8 +52,7 @@ class Beginning(NamedTuple):
     ) -> Begun:
         """Go on from the last snapshot, with the letters that came meanwhile."""
         stored = await self.store.load(job_id)
-        with _uncollected():
-            snapshot = restore(stored, self.wiring.kinds)
+        snapshot = await read(stored, partial(restore, kinds=self.wiring.kinds))
         known = snapshot.context.intent
         if intent is not None and id_of(intent) != id_of(known):
             raise IntentMismatch(job_id, known.objective, intent.objective)
@@ -68,7 +67,7 @@ class Beginning(NamedTuple):
     async def anew(self, job_id: str, captures: Anew, budget: Limits, lease: Lease) -> Begun:
         """Begin once more from the root intent and all that was ever given."""
         stored = await self.store.load(job_id)
-        before = restore(stored, None)
+        before, given = await read(stored, self._given)
         snapshot = Snapshot(
             job_id=job_id,
             context=Context(before.context.intent),
@@ -82,10 +81,15 @@ class Beginning(NamedTuple):
             anew=captures,
         )
         machine = self._machine(snapshot)
-        machine.start(given_to(stored, self.wiring.kinds, before), self.clock.now(), ahead=True)
+        machine.start(given, self.clock.now(), ahead=True)
         for letter in await self.store.letters(job_id, snapshot.letter):
             deliver(letter, machine, self.clock.now())
         return machine, self._writer(machine, lease, head=len(stored.bodies))
+
+    def _given(self, stored: StoredJob) -> tuple[Snapshot, list[Fact]]:
+        """Return where a job stands, and what it was ever given."""
+        before = restore(stored, None)
+        return before, given_to(stored, self.wiring.kinds, before)
 
     def _writer(self, machine: Machine, lease: Lease, *, head: int = 0, header: JobHeader | None = None) -> Writer:
         ledger = machine.job.captures.ledger
@@ -99,23 +103,3 @@ class Beginning(NamedTuple):
 def _changed(budget: Budget, by: Limits) -> Budget:
     """Return another budget, or this one with some limits replaced by name. Raises BudgetInvalid."""
     return by if isinstance(by, Budget) else budget.with_limits(by or {})
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from walking, again and again, over facts of which none is garbage.
-
-    What was made meanwhile is old at once: else the next collection would walk over all of it, and so on for each
-    generation. Where somebody has frozen objects, thawing would undo that, and they stay young.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-        if not gc.get_freeze_count():
-            gc.freeze()  # every object there is, to where nothing is collected
-            gc.unfreeze()  # and from there to the oldest generation
-    finally:
-        gc.enable()

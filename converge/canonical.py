@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import isfinite
+from threading import Lock
 from typing import Any
 
 from pydantic_core import CoreSchema, SchemaSerializer, core_schema
@@ -95,15 +96,22 @@ def _classes(node: Any) -> Iterator[type]:
 
 @contextmanager
 def _incomplete(classes: Iterable[type]) -> Iterator[None]:
-    """Have pydantic build from the schema given: for a class that is complete it takes the class's own serializer."""
-    complete = [cls for cls in set(classes) if getattr(cls, "__pydantic_complete__", False)]
-    for cls in complete:
-        cls.__pydantic_complete__ = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
+    """Have pydantic build from the schema given: for a class that is complete it takes the class's own serializer.
+
+    One thread at a time: to another one, a class that is held to be incomplete would look as if it were.
+    """
+    with _BUILDING:
+        complete = [cls for cls in set(classes) if getattr(cls, "__pydantic_complete__", False)]
         for cls in complete:
-            cls.__pydantic_complete__ = True  # type: ignore[attr-defined]
+            cls.__pydantic_complete__ = False  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            for cls in complete:
+                cls.__pydantic_complete__ = True  # type: ignore[attr-defined]
+
+
+_BUILDING = Lock()
 
 
 def _sorted_set(value: object, encode: Callable[[object], list[Any]]) -> list[Any]:

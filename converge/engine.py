@@ -160,6 +160,7 @@ class Engine:
         FactsMismatch for a job of this id that was begun otherwise.
         """
         from converge.archive.begun import check_begun
+        from converge.reading import read
 
         intent = RootIntent(intent) if isinstance(intent, str) else intent
         given = self._known(facts)
@@ -169,7 +170,7 @@ class Engine:
                 stored = await self.store.load(job_id, 1)
             except JobUnknown:
                 return False
-            check_begun(stored, self.wiring, intent, given)
+            await read(stored, partial(check_begun, wiring=self.wiring, intent=intent, facts=given))
             return True
 
     async def resume(

@@ -1,6 +1,7 @@
 """A job whose agents never wait shares the event loop: others have their turn after a while, whoever runs."""
 
 import asyncio
+import threading
 from functools import partial
 from itertools import pairwise
 
@@ -67,6 +68,33 @@ async def test_a_round_is_not_merged_in_parts_because_it_takes_long():
     async with VirtualClock() as clock:
         quick = await Engine(runners, clock=clock).run("run", laps)
     assert slow.cycles == quick.cycles
+
+
+class Read(Fact):
+    """A fact that knows which thread has made it."""
+
+    number: int
+    text: str
+
+    def __post_init__(self) -> None:
+        _makers.add(threading.current_thread())
+
+
+_makers: set[threading.Thread] = set()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("facts", "is_long"), [(300, True), (3, False)])
+async def test_a_job_that_is_long_to_restore_is_restored_in_a_thread(facts: int, is_long: bool):
+    """It would keep everybody else waiting; a short one takes less than a thread does."""
+    engine = Engine([], inputs=[Read])
+    given = [Read(number, "x" * 1_000) for number in range(facts)]
+    job_id = (await engine.run("read", given)).job_id
+    knows = partial(engine.knows, intent="read", facts=given)
+    for look in (engine.resume, engine.explained, knows, engine.restart):
+        _makers.clear()
+        await look(job_id)
+        assert (_makers != {threading.current_thread()}) is is_long, look
 
 
 class Nobody:

@@ -3,6 +3,7 @@
 __all__ = ["decision_on", "is_decided", "post"]
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
@@ -15,6 +16,7 @@ from converge.lease import is_gone
 from converge.letter import written
 from converge.ports import Letter, Store
 from converge.proposal import Decision, Request
+from converge.reading import read
 from converge.restore import restore
 from converge.view import UNRESTRICTED, View
 
@@ -27,7 +29,7 @@ async def decision_on(
     `kinds` by label; without them it is not checked whether changes fit. Raises RequestUnknown, RequestStale,
     DecisionInvalid or JobUnknown.
     """
-    snapshot = restore(await store.load(job_id), kinds)
+    snapshot = await read(await store.load(job_id), partial(restore, kinds=kinds))
     view = View(snapshot.context, snapshot.context.highest, UNRESTRICTED)
     found = _found(view, job_id, request)
     decision: Decision = kind_of(Decision).load({"request": id_of(found), **content})

@@ -2,8 +2,11 @@
 
 __all__ = ["explained"]
 
+from functools import partial
+
 from converge.explain.explained import Explained
 from converge.ports import Store
+from converge.reading import read
 from converge.restore import restore
 from converge.wiring import Wiring
 
@@ -14,5 +17,6 @@ async def explained(store: Store, job_id: str, cycle: int | None = None, wiring:
     Without `wiring` every fact is read as plain JSON, and only agents that wrote something are known. Raises
     JobUnknown, CycleUnknown or StoredFactInvalid.
     """
-    snapshot = restore(await store.load(job_id, cycle), None if wiring is None else wiring.kinds)
+    kinds = None if wiring is None else wiring.kinds
+    snapshot = await read(await store.load(job_id, cycle), partial(restore, kinds=kinds))
     return Explained(snapshot) if wiring is None else Explained(snapshot, wiring.agents, wiring.kinds)
