@@ -127,6 +127,7 @@ class Writer:
                     else:
                         await self._called.wait()
                         self._called = Latch()
+            self._failure = self._failure or StoreUnavailable(repr(self._store), "the job that wrote to it has ended")
         except BaseException as error:  # as when asyncio ends all tasks there are: nobody is to wait for this one
             self._failure = self._failure or self._unforeseen(error)
             for request in self._requests:

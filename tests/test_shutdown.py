@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 
 from converge import Engine, Fact, View, agent
-from converge.errors import JobUnknown
+from converge.errors import JobUnknown, StoreUnavailable
 from converge.stores import MemoryStore, SQLiteStore
 
 ROOT = Path(__file__).parents[1]
@@ -359,6 +359,24 @@ async def test_what_interrupts_a_commit_anywhere_ends_the_job_and_nothing_follow
         await (engine.resume("job") if await cycles_kept_in(store) else engine.run("climb", Rung(0), job_id="job"))
         place += 1
     assert place > 60
+
+
+@pytest.mark.asyncio
+async def test_a_capture_that_comes_after_the_end_of_its_job_is_refused():
+    """Nobody would keep it, as where an agent leaves a task of its own behind."""
+    answered, left = asyncio.Event(), list[Any]()
+
+    @agent(reads=Rung, writes=Rung)
+    async def leave(view: View):
+        left.append(asyncio.create_task(view.capture("leave", answered.wait)))
+        await anyio.lowlevel.checkpoint()
+
+    store = SlowMemory()
+    store.cut = lambda: None
+    assert (await Engine([leave], store=store).run("climb", Rung(0))).converged
+    answered.set()
+    await asyncio.wait(left, timeout=10)
+    assert isinstance(left[0].exception(), StoreUnavailable)
 
 
 async def cycles_kept_in(store: MemoryStore) -> int:
