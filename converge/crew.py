@@ -28,8 +28,10 @@ class Crew:
         self._over: asyncio.Future[None] | None = None  # while somebody waits for the last task
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin a task."""
+        """Begin a task; one that comes after the others were cancelled is cancelled as well."""
         scope = anyio.CancelScope()
+        if self.scope.cancel_called:
+            scope.cancel()
         task = asyncio.create_task(_within(scope, work))
         self._tasks[task] = scope
         task.add_done_callback(self._ended)

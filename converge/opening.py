@@ -34,8 +34,8 @@ class Opening:
                 if not self._is_open:
                     await self._store.open()
                     self._is_open = True
-        except BaseException:
-            self._leave()
+        except BaseException:  # by now it may be open, and who opened it gone
+            await self.__aexit__()
             raise
         return self
 
@@ -46,7 +46,7 @@ class Opening:
         with anyio.CancelScope(shield=True):
             async with self._door:
                 try:
-                    if self._users == 1:
+                    if self._users == 1 and self._is_open:
                         self._is_open = False
                         await self._store.close()
                 finally:

@@ -147,6 +147,9 @@ class Pool:
         except asyncio.CancelledError:
             if called in self._parked:
                 self._parked.remove(called)
+            elif not called.cancelled() and self._ready:  # it was called, and cannot come
+                self._waking = False
+                self._wake_one()
             raise
 
     async def _give_way(self) -> None:
@@ -166,6 +169,9 @@ class Pool:
         self._waking = True  # this worker comes back for whatever that makes ready
         try:
             await self._inbox.attend()
+        except asyncio.CancelledError:  # if it is this worker's alone, nobody else knows that a turn was cut off
+            self._crew.cancel()
+            raise
         finally:
             self._waking = False
 

@@ -127,8 +127,9 @@ class Writer:
                     else:
                         await self._called.wait()
                         self._called = Latch()
-        except anyio.get_cancelled_exc_class():  # asyncio ends all tasks there are: nobody is to wait for this one
-            self._failure = self._failure or StoreUnavailable(repr(self._store), "its writer was cancelled")
+            self._failure = self._failure or StoreUnavailable(repr(self._store), "the job that wrote to it has ended")
+        except BaseException as error:  # as when asyncio ends all tasks there are: nobody is to wait for this one
+            self._failure = self._failure or self._unforeseen(error)
             for request in self._requests:
                 request.kept.set()
             raise
@@ -178,16 +179,20 @@ class Writer:
                 await self._keep(captures, cycles=cycles)
         except ConvergeError as error:
             self._failure = error
-        # A store is other people's code: nobody may wait for ever for what it did not foresee. It is shielded, so a
-        # cancellation that it raises is its own, unless asyncio ends all tasks there are.
-        except (Exception, anyio.get_cancelled_exc_class()) as error:
-            self._failure = StoreUnavailable(repr(self._store), f"{type(error).__name__}: {error}")
-            self._failure.__cause__ = error
-            if not isinstance(error, Exception) and _is_cancelled():
+        # A store is other people's code: nobody may wait for ever for what it did not foresee, nor may anything follow
+        # what was not kept, whatever it was interrupted by.
+        except BaseException as error:
+            self._failure = self._unforeseen(error)
+            if not _is_its_own(error):
                 raise
         finally:
             for request in batch:
                 request.kept.set()
+
+    def _unforeseen(self, error: BaseException) -> StoreUnavailable:
+        failure = StoreUnavailable(repr(self._store), f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return failure
 
     async def _keep(self, captures: Sequence[Captured], *, cycles: bool) -> None:
         try:
@@ -213,6 +218,9 @@ class Writer:
         self._head += len(rows)
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _is_its_own(error: BaseException) -> bool:
+    """Whether a store has raised it of itself: it is shielded, so a cancellation is, unless asyncio ends all tasks."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return isinstance(error, Exception)

@@ -195,3 +195,23 @@ async def test_one_that_was_cancelled_alone_is_nobodys_failure():
         (task,) = asyncio.all_tasks() - before
         task.cancel()
     assert hand.ended == "cancelled"
+
+
+async def test_a_task_that_is_started_when_all_are_cancelled_does_not_begin():
+    """A worker that ends then may call another; nobody would end that one."""
+    begun = []
+
+    async def begin() -> None:
+        begun.append(1)
+
+    async def start() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            crew.start(begin)
+
+    async with Crew() as crew:
+        crew.start(start)
+        await anyio.lowlevel.checkpoint()
+        crew.cancel()
+    assert not begun

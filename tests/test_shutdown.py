@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 
 from converge import Engine, Fact, View, agent
-from converge.errors import JobUnknown
+from converge.errors import JobUnknown, StoreUnavailable
 from converge.stores import MemoryStore, SQLiteStore
 
 ROOT = Path(__file__).parents[1]
@@ -319,6 +319,68 @@ async def cycles_kept(engine: Engine) -> int:
     assert [row.cycle for row in rows if row.cycle] == [*range(1, sum(row.cycle is not None for row in rows) + 1)]
     assert rows[-1].stop in ("cancelled", "fixed_point")  # who cancels waits until all that is merged is kept
     return len({row.cycle for row in rows} - {None})
+
+
+class Interruption(BaseException):
+    """What a key does to whatever is at work, or a test that fails within a store."""
+
+
+@agent(reads=Rung, writes=Rung)
+async def look(view: View):
+    """Ask of all rungs at once, while others conclude."""
+
+    async def seen(number: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        return number
+
+    async with anyio.create_task_group() as tasks:
+        for rung in view.all(Rung):
+            tasks.start_soon(view.capture, "look", seen, rung.number)
+
+
+@pytest.mark.asyncio
+async def test_what_interrupts_a_commit_anywhere_ends_the_job_and_nothing_follows_what_was_not_kept():
+    """Nobody waits for ever, and what is kept can be gone on with."""
+    places, place, was_cut = count(), 0, True
+
+    def cut() -> None:
+        if next(places) == place:
+            raise Interruption
+
+    while was_cut:
+        store, places = SlowMemory(), count()
+        engine = Engine([climb, look], store=store)
+        store.cut = cut
+        task = asyncio.create_task(engine.run("climb", Rung(0), job_id="job"))
+        await asyncio.wait([task], timeout=10)
+        assert task.done()
+        nothing_is_left()
+        was_cut, store.cut = task.exception() is not None, lambda: None
+        await (engine.resume("job") if await cycles_kept_in(store) else engine.run("climb", Rung(0), job_id="job"))
+        place += 1
+    assert place > 60
+
+
+@pytest.mark.asyncio
+async def test_a_capture_that_comes_after_the_end_of_its_job_is_refused():
+    """Nobody would keep it, as where an agent leaves a task of its own behind."""
+    answered, left = asyncio.Event(), list[Any]()
+
+    @agent(reads=Rung, writes=Rung)
+    async def leave(view: View):
+        left.append(asyncio.create_task(view.capture("leave", answered.wait)))
+        await anyio.lowlevel.checkpoint()
+
+    store = SlowMemory()
+    store.cut = lambda: None
+    assert (await Engine([leave], store=store).run("climb", Rung(0))).converged
+    answered.set()
+    await asyncio.wait(left, timeout=10)
+    assert isinstance(left[0].exception(), StoreUnavailable)
+
+
+async def cycles_kept_in(store: MemoryStore) -> int:
+    return sum(job.cycles for job in await store.jobs())
 
 
 # --- a script that ends -----------------------------------------------------------------------------------------------

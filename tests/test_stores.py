@@ -16,6 +16,7 @@ from converge.restore import restore
 from converge.testing import STORE_CHECKS, StoredText, check_store
 from converge_stores import MemoryStore, SQLiteStore
 from converge_stores.sqlite.schema import APPLICATION_ID, VERSION
+from converge_stores.sqlite.statements import RELEASE
 from tests.jobs import play
 
 
@@ -60,6 +61,29 @@ async def test_what_was_read_before_a_commit_and_is_heard_of_after_it_is_in_nobo
     assert len((await reading).bodies) == 1
     await store.append(lease, 2, [StoredText(3)])
     await store.close()
+
+
+@pytest.mark.asyncio
+async def test_who_gives_back_a_lease_of_nothing_does_not_forget_that_of_whoever_takes_it_next(tmp_path, monkeypatch):
+    """Forgetting is a statement of its own: another process may have the job by then, and is about to begin it."""
+    one, other = (SQLiteStore(tmp_path / "jobs.db") for _ in range(2))
+    await one.open()
+    await other.open()
+    lease = await one.take("job", Holder("a", "host", "place", 1, "0"), 0.0, 10.0)
+    write, taken = one._connection.write, []
+
+    async def write_and_let_the_other_in(query, *values, **options):
+        found = await write(query, *values, **options)
+        if query == RELEASE:
+            taken.append(await other.take("job", Holder("b", "host", "place", 2, "0"), 0.0, 10.0))
+        return found
+
+    monkeypatch.setattr(one._connection, "write", write_and_let_the_other_in)
+    await one.release(lease)
+    await other.create(taken[0], JobHeader("job", 0.0, "{}"), [StoredText(1)])
+    assert len(await one.rows("job")) == 2
+    await one.close()
+    await other.close()
 
 
 @pytest.mark.asyncio

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import anyio
 import pytest
@@ -12,7 +13,9 @@ from converge import Agent, Assertion, Engine, Fact, View
 from converge.clock import SystemClock
 from converge.command import Done
 from converge.crew import Crew
+from converge.errors import StoreUnavailable
 from converge.pool import Pool
+from converge.stores import MemoryStore
 from converge.testing import VirtualClock
 
 
@@ -123,3 +126,49 @@ async def test_a_worker_that_is_being_cancelled_is_not_called():
         pool.submit(())
         pool.close()
     assert worker.cancelled()
+
+
+class Lane(Fact):
+    """What a lagging agent counts."""
+
+    number: int
+
+
+class Slow(MemoryStore):
+    """Says that it is durable, and takes some turns of the loop for each commit."""
+
+    durable = True
+
+    async def append(self, *arguments: Any) -> int:
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
+        return await super().append(*arguments)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("agents", [1, 2])
+@pytest.mark.parametrize("turns", range(20))
+async def test_a_job_whose_worker_is_cancelled_behind_its_back_comes_to_an_end(turns: int, agents: int):
+    """As where an agent's own timeout is still running when it has ended: the worker may just be called, or commit."""
+
+    def cancel_later(worker: "asyncio.Task[Any]", turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(cancel_later, worker, turns - 1)
+        else:
+            worker.cancel()
+
+    async def count(view: View):
+        for lane in view.new(Lane):
+            if lane.number == 2:
+                worker = asyncio.current_task()
+                assert worker is not None
+                cancel_later(worker, turns)
+            if lane.number < 6:
+                yield Lane(lane.number + 1).because(lane)
+
+    counting = [Agent(f"count-{number}", count, reads=(Lane,), writes=(Lane,)) for number in range(agents)]
+    engine = Engine(counting, store=Slow())
+    running = asyncio.create_task(engine.run("count", Lane(0)))
+    await asyncio.wait([running], timeout=10)
+    assert running.done()
+    assert isinstance(running.exception(), (StoreUnavailable, type(None)))
