@@ -256,6 +256,16 @@ async def who_wakes_up_late_writes_nothing(make: MakeStore) -> None:
         assert list((await second.load("one")).bodies) == ["{}", '{"by":"second"}'], "who came late has written"
 
 
+async def who_lets_go_late_takes_nothing_along(make: MakeStore) -> None:
+    """A lease that somebody else has taken is theirs, also while there is no job yet."""
+    async with _open(make) as first, _open(make) as second:
+        late = await first.take("one", _holder("a"), 0.0, 10.0)
+        lease = await second.take("one", _holder("b"), 11.0, 20.0)
+        await first.release(late)
+        assert await second.holder("one", 12.0) == lease, "the lease is gone"
+        await second.create(lease, _header("one"), [StoredText(1)])
+
+
 async def a_lease_can_be_taken_over_one_that_is_named(make: MakeStore) -> None:
     """Somebody whose end is known is not waited for; a wrong name takes nothing."""
     async with _open(make) as store:
@@ -318,6 +328,7 @@ STORE_CHECKS: tuple[Check, ...] = (
     a_job_can_be_adopted_whole,
     a_job_is_run_by_one,
     who_wakes_up_late_writes_nothing,
+    who_lets_go_late_takes_nothing_along,
     a_lease_can_be_taken_over_one_that_is_named,
     a_renewed_lease_lasts_longer,
     a_job_that_is_run_is_not_removed,

@@ -52,7 +52,10 @@ UPDATE leases SET token = NULL, last_number = coalesce((SELECT max(number) FROM 
     last_digest = coalesce((SELECT digest FROM log WHERE job_id = ?1 ORDER BY number DESC LIMIT 1), '')
 WHERE job_id = ?1 AND epoch = ?2
 """
-FORGET = "DELETE FROM leases WHERE job_id = ?1 AND NOT EXISTS (SELECT 1 FROM log WHERE job_id = ?1)"
+FORGET = """
+DELETE FROM leases WHERE job_id = ?1 AND epoch = 1 AND token IS NULL
+    AND NOT EXISTS (SELECT 1 FROM log WHERE job_id = ?1)
+"""
 GIVE = """
 INSERT INTO letters (job_id, number, at, body)
 SELECT ?1, (SELECT coalesce(max(number), 0) + 1 FROM letters WHERE job_id = ?1), ?2, ?3
