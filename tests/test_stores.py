@@ -51,7 +51,9 @@ async def test_what_was_read_before_a_commit_and_is_heard_of_after_it_is_in_nobo
     await store.create(lease, JobHeader("one", 0.0, "{}"), [StoredText(1)])
     reading = asyncio.create_task(store.load("one"))
     await anyio.lowlevel.checkpoint()
-    while store._connection._guarded.done < store._connection._queued:
+    guarded = store._connection._guarded
+    assert guarded is not None
+    while guarded.done < store._connection._queued:
         pass  # the thread is at work, and the loop gets no turn
     await store.append(lease, 1, [StoredText(2)])
     assert not reading.done()

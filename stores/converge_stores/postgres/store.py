@@ -27,7 +27,7 @@ from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
 from converge_stores.postgres.address import Address
 from converge_stores.postgres.preparing import driver, is_passing, prepare, unavailable
 from converge_stores.postgres.statements import Statements, columns_of
-from converge_stores.reading import job_of, lease_of
+from converge_stores.reading import job_of, lease_of, summary_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -214,7 +214,7 @@ class PostgresStore:
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
         """Return the rows of a job with a higher number than `after`."""
         rows = await self._fetch(self.says.rows, (job_id, after))
-        if not rows and not await self._fetch(self.says.head, (job_id,)):
+        if not rows and (after < 0 or not await self._fetch(self.says.head, (job_id,))):  # it may have been begun since
             raise await self._unknown(job_id)
         return [StoredRow(*row) for row in rows]
 
@@ -226,10 +226,9 @@ class PostgresStore:
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
         found = await self._fetch(self.says.jobs)
-        held = {job_id: lease_of(job_id, *lease) for job_id, *lease in await self._fetch(self.says.held)}
         return [
-            JobSummary(job_id, created, updated, _objective(body), cycle, round_, facts, stop, held.get(job_id))
-            for job_id, created, updated, body, cycle, round_, facts, stop in found
+            summary_of(job_id, created, updated, _objective(body), *rest)
+            for job_id, created, updated, body, *rest in found
         ]
 
     async def mentioned(self) -> Sequence[str]:
@@ -294,9 +293,10 @@ class PostgresStore:
 
     async def _head(self, job_id: str) -> tuple[int, str]:
         if job_id not in self._heads:
-            if not (found := await self._fetch(self.says.head, (job_id,))):
+            found: list[tuple[int, str]] = await self._fetch(self.says.head, (job_id,))
+            if not found:
                 raise await self._unknown(job_id)
-            return self._heads.setdefault(job_id, found[0])  # who has the job now may have written meanwhile
+            return self._heads.get(job_id, found[0])  # who has the job now may have written meanwhile
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
