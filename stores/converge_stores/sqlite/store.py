@@ -164,11 +164,7 @@ class SQLiteStore:
         async with self._connection.transaction() as several:
             if lease := await self.holder(job_id, now):
                 raise JobLeased(job_id, lease.holder, lease.expires)
-            for table in (
-                "leases",
-                "letters",
-                "log",
-            ):  # in this order: a lease that outlives its rows says they are missed
+            for table in ("leases", "letters", "log"):  # a lease that outlived its rows would say that they are missing
                 await several.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
         self._heads.pop(job_id, None)
 
