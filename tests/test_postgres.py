@@ -146,6 +146,22 @@ async def until_somebody_waits(database: Postgres) -> None:
 
 
 @pytest.mark.asyncio
+async def test_who_stops_reading_leaves_a_connection_that_others_can_use(database):
+    """Wherever they stop: who has a job to commit would wait for a new one."""
+    store = database.store()
+    async with Engine([], store=store) as engine:
+        await engine.run("anything", job_id="one")
+        for turns in range(12):
+            async with anyio.create_task_group() as readers:
+                for _ in range(4):
+                    readers.start_soon(store.load, "one")
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                readers.cancel_scope.cancel()
+        assert store._pool.get_stats().get("returns_bad", 0) == 0
+
+
+@pytest.mark.asyncio
 async def test_letters_given_at_the_same_moment_have_numbers_of_their_own(database):
     """None is lost, and there is no gap."""
     store = database.store()

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import anyio
 from pydantic_core import from_json
 
 from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
@@ -335,7 +336,8 @@ class PostgresStore:
         if self._pool is None:
             raise StoreUnavailable(str(self), "it is not open: use `async with engine`, or await store.open()")
         async with self._pool.connection() as connection:
-            return await work(connection)
+            with anyio.CancelScope(shield=True):  # where a statement is cut off, its connection is closed
+                return await work(connection)
 
     async def _again(self, work: Work[T]) -> T:
         import tenacity
