@@ -337,7 +337,8 @@ class PostgresStore:
             raise StoreUnavailable(str(self), "it is not open: use `async with engine`, or await store.open()")
         async with self._pool.connection() as connection:
             with anyio.CancelScope(shield=True):  # where a statement is cut off, its connection is closed
-                return await work(connection)
+                done = await work(connection)
+        return done
 
     async def _again(self, work: Work[T]) -> T:
         import tenacity
