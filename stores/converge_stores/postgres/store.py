@@ -6,13 +6,13 @@ was under way is tried again for a while; a commit whose answer was lost is look
 
 __all__ = ["Level", "PostgresStore"]
 
+import asyncio
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import anyio
 from pydantic_core import from_json
 
 from converge.chain import JobHeader, Row, StoredRow, header_row, sealed
@@ -78,6 +78,7 @@ class PostgresStore:
         self._connections, self._patience = connections, patience
         self.says = Statements(schema)
         self._pool: psycopg_pool.AsyncConnectionPool[Any] | None = None
+        self._at_work: set[asyncio.Task[Any]] = set()  # statements, of which some nobody waits for any more
         self._direct: psycopg.Connection[Any] | None = None  # of the thread that renews leases
         self._renewing = threading.Lock()
         self._heads: dict[str, tuple[int, str]] = {}  # job that is run here -> number and digest of its last row
@@ -113,6 +114,8 @@ class PostgresStore:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             self._heads.clear()
+            while self._at_work:
+                await asyncio.wait(self._at_work)
             await pool.close()
         with self._renewing:
             self._hang_up()
@@ -333,12 +336,13 @@ class PostgresStore:
             raise unavailable(str(self), error) from error
 
     async def _once(self, work: Work[T]) -> T:
+        """Do it in a task of its own, to its end: who is cancelled costs the pool the connection that they have."""
         if self._pool is None:
             raise StoreUnavailable(str(self), "it is not open: use `async with engine`, or await store.open()")
-        async with self._pool.connection() as connection:
-            with anyio.CancelScope(shield=True):  # where a statement is cut off, its connection is closed
-                done = await work(connection)
-        return done
+        task = asyncio.ensure_future(_lent(self._pool, work))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        return await asyncio.shield(task)
 
     async def _again(self, work: Work[T]) -> T:
         import tenacity
@@ -356,6 +360,11 @@ class PostgresStore:
         if direct is not None:
             with suppress(Exception):
                 direct.close()
+
+
+async def _lent(pool: "psycopg_pool.AsyncConnectionPool[Any]", work: Work[T]) -> T:
+    async with pool.connection() as connection:
+        return await work(connection)
 
 
 class _RowTaken(Exception):
