@@ -3,12 +3,14 @@
 import re
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import combinations
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from converge.archive.audit import Audit, audit
@@ -133,6 +135,29 @@ def test_an_unknown_job_is_an_error():
 
     with pytest.raises(JobUnknown):
         anyio.run(asked)
+
+
+def test_a_job_that_is_removed_while_it_is_audited_is_unknown_and_not_damaged(kept: Kept):
+    """Whichever of the questions that an audit asks is answered before, and whichever after."""
+
+    async def asked(turns: int) -> bool:
+        store = SQLiteStore(kept.path)
+        await store.open()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(store.remove, "one", inf)
+                for _ in range(turns):
+                    await anyio.lowlevel.checkpoint()
+                with suppress(JobUnknown):
+                    return (await audit(store, "one")).sound
+            return True
+        finally:
+            await store.close()
+
+    content = kept.path.read_bytes()
+    for turns in range(12):
+        kept.path.write_bytes(content)
+        assert anyio.run(asked, turns)
 
 
 # --- what was edited ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import anyio
 import pytest
 
+from converge.errors import JobUnknown
 from converge.inspector.links import Links
 from converge.inspector.listing import Listing, Search, listing_page
 from converge.inspector.markup import render, tag
@@ -467,6 +468,19 @@ async def test_of_ten_thousand_jobs_only_those_on_the_page_are_looked_into():
     listing = await Listing.read(Readings(store, None, lambda: 0.0), Search(place=3), {})
     assert len(listing.jobs) == store.looked == 50
     assert "page 3 of 200" in listing_page(Links(), listing, 0.0)
+
+
+class Pruned(Many):
+    """A store whose jobs are removed as soon as they were listed."""
+
+    async def rows(self, job_id, after=-1):
+        raise JobUnknown(job_id, "memory", [])
+
+
+async def test_a_job_that_is_removed_while_the_list_is_made_does_not_take_the_list_along():
+    """What it spent is not known any more."""
+    listing = await Listing.read(Readings(Pruned(), None, lambda: 0.0), Search(), {})
+    assert {spend for _, _, spend in listing.jobs} == {None}
 
 
 async def test_a_job_is_read_once_until_rows_are_added():

@@ -146,6 +146,36 @@ async def until_somebody_waits(database: Postgres) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("natively", [False, True], ids=["by a scope", "natively"])
+async def test_who_stops_reading_costs_no_connection(database, natively):
+    """Wherever they stop: who has a job to commit would wait for another one, or for ever."""
+    store = database.store(connections=4, patience=2.0)
+
+    async def stop_after(turns: int) -> None:
+        async with anyio.create_task_group() as tasks:
+            if natively:
+                reading = asyncio.ensure_future(store.load("one"))
+            else:
+                tasks.start_soon(store.load, "one")
+            for _ in range(turns):
+                await anyio.lowlevel.checkpoint()
+            if natively:
+                reading.cancel()
+                await asyncio.wait([reading])
+            tasks.cancel_scope.cancel()
+
+    async with Engine([], store=store) as engine:
+        await engine.run("anything", job_id="one")
+        for number in range(40):
+            async with anyio.create_task_group() as readers:
+                for reader in range(16):
+                    readers.start_soon(stop_after, (number + 7 * reader) % 21)
+        assert store._pool.get_stats()["connections_num"] <= 4
+        all_there = asyncio.Barrier(4)
+        await asyncio.gather(*(store._with_connection(lambda _: all_there.wait()) for _ in range(4)))
+
+
+@pytest.mark.asyncio
 async def test_letters_given_at_the_same_moment_have_numbers_of_their_own(database):
     """None is lost, and there is no gap."""
     store = database.store()

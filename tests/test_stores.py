@@ -180,7 +180,20 @@ async def test_memory_keeps_the_newest_jobs():
     for name in ("a", "b", "c"):
         lease = await store.take(name, Holder(name, "host", "place", 1, ""), 0.0, 9.0)
         await store.create(lease, JobHeader(name, 0.0, '{"objective":"x"}'), [StoredText(1, stop="fixed_point")])
+        await store.release(lease)
     assert [summary.job_id for summary in await store.jobs()] == ["c", "b"]
+
+
+@pytest.mark.asyncio
+async def test_memory_keeps_a_job_that_somebody_goes_on_with():
+    """Where it stopped was not its end: a letter came in the last moment, say."""
+    store = MemoryStore(keep=1)
+    leases = [await store.take(name, Holder(name, "host", "place", 1, ""), 0.0, 9.0) for name in ("a", "b")]
+    for lease in leases:
+        header = JobHeader(lease.job_id, 0.0, '{"objective":"x"}')
+        await store.create(lease, header, [StoredText(1, stop="fixed_point")])
+    await store.append(leases[0], 1, [StoredText(2)])
+    assert [summary.job_id for summary in await store.jobs()] == ["b", "a"]
 
 
 class _Failing(MemoryStore):

@@ -51,9 +51,10 @@ async def audit(store: Store, job_id: str, expected: str | None = None) -> Audit
     try:
         rows = await store.rows(job_id)
     except JobUnknown:
-        if not anchor[0]:
+        last, _ = await store.anchor(job_id)  # once more: whoever removes the job does so with all that tells of it
+        if not last:
             raise
-        return Audit(job_id, 0, "", (Fault(0, _missing(0, anchor[0])),))
+        return Audit(job_id, 0, "", (Fault(0, _missing(0, last)),))
     faults = faults_of(job_id, rows)
     faults += _end_faults(rows, {fault.number for fault in faults}, *anchor)
     noted = next((row.number for row in rows if row.digest == expected), None)

@@ -231,7 +231,10 @@ class _Pages:
         """Return the requests on which a decision waits to be merged."""
         letters = await self._readings.store.letters(reading.job_id, reading.job.letter)
         bodies = "".join(letter.body for letter in letters)
-        return frozenset(one.id for one in _asked(reading) if one.id in bodies) if bodies else frozenset()
+        if not bodies:
+            return frozenset()
+        asked_now = await self._readings.made(lambda: _asked(reading))
+        return frozenset(one.id for one in asked_now if one.id in bodies)
 
     async def _followed(self, job_id: str, last_id: str) -> AsyncIterator[str]:
         pause: Callable[[], Awaitable[object]] = partial(anyio.sleep, self._every)

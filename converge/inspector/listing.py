@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pydantic_core import from_json
 
+from converge.errors import JobUnknown
 from converge.inspector.frame import page
 from converge.inspector.links import Links, page_in
 from converge.inspector.markup import Element, Node, tag
@@ -65,7 +66,10 @@ def _state(job: JobSummary, readings: Readings) -> str:
 async def _spent(readings: Readings, job: JobSummary, kept: dict[tuple[str, float], Spend | None]) -> Spend | None:
     key = job.job_id, job.updated
     if key not in kept:
-        rows = await readings.store.rows(job.job_id, job.cycles - 1)  # a cycle's row has no lower number than it
+        try:
+            rows = await readings.store.rows(job.job_id, job.cycles - 1)  # a cycle's row has no lower number than it
+        except JobUnknown:  # it was removed since it was listed
+            return None
         bodies = [row.body for row in rows if row.cycle == job.cycles]
         if len(kept) > _MOST_KEPT:
             kept.clear()

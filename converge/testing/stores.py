@@ -129,6 +129,28 @@ async def who_reads_is_in_nobodys_way(make: MakeStore) -> None:
         assert len((await store.load("one")).bodies) == 100
 
 
+async def a_job_that_begins_is_read_whole_or_not_at_all(make: MakeStore) -> None:
+    """Whoever looks for it while it is added is told that it is not there, or given what it began with."""
+    async with _open(make) as store:
+
+        async def look(job_id: str) -> None:
+            while True:
+                await anyio.lowlevel.checkpoint()
+                try:
+                    rows = await store.rows(job_id)
+                except JobUnknown:
+                    continue
+                assert len(rows) == 2, f"{len(rows)} rows of 2"
+                return
+
+        for job_id in map(str, range(50)):
+            async with anyio.create_task_group() as readers:
+                for _ in range(3):
+                    readers.start_soon(look, job_id)
+                    await anyio.lowlevel.checkpoint()
+                await _begun(store, job_id)
+
+
 async def many_rows_are_kept_as_one(make: MakeStore) -> None:
     """A batch may be larger than what one statement takes."""
     rows = [StoredText(number, f'{{"n":{number}}}') for number in range(2, 2_002)]
@@ -162,6 +184,28 @@ async def jobs_are_listed_with_their_last_cycle(make: MakeStore) -> None:
         assert (old.updated, old.cycles, old.round, old.facts, old.stop) == (3.0, 2, 4, 5, "fixed_point"), old
         assert old.objective == "objective of old", old
         assert listed["new"].stop is None, listed["new"]
+
+
+async def a_job_that_ends_is_never_listed_as_broken_off(make: MakeStore) -> None:
+    """Until it has stopped, the list says who runs it: somebody who looks for jobs to go on with would take it up."""
+    async with _open(make) as store:
+        over = anyio.Event()
+
+        async def look() -> None:
+            while not over.is_set():
+                await anyio.lowlevel.checkpoint()
+                for job in await store.jobs():
+                    assert job.stop or job.lease, f"job {job.job_id} has no end, and nobody runs it"
+
+        async with anyio.create_task_group() as readers:
+            for _ in range(3):
+                readers.start_soon(look)
+            for job_id in map(str, range(50)):
+                lease = await _begun(store, job_id)
+                await anyio.lowlevel.checkpoint()
+                await store.append(lease, 1, [StoredText(2, stop="fixed_point")])
+                await store.release(lease)
+            over.set()
 
 
 async def a_job_can_be_read_as_it_was(make: MakeStore) -> None:
@@ -256,6 +300,16 @@ async def who_wakes_up_late_writes_nothing(make: MakeStore) -> None:
         assert list((await second.load("one")).bodies) == ["{}", '{"by":"second"}'], "who came late has written"
 
 
+async def who_lets_go_late_takes_nothing_along(make: MakeStore) -> None:
+    """A lease that somebody else has taken is theirs, also while there is no job yet."""
+    async with _open(make) as first, _open(make) as second:
+        late = await first.take("one", _holder("a"), 0.0, 10.0)
+        lease = await second.take("one", _holder("b"), 11.0, 20.0)
+        await first.release(late)
+        assert await second.holder("one", 12.0) == lease, "the lease is gone"
+        await second.create(lease, _header("one"), [StoredText(1)])
+
+
 async def a_lease_can_be_taken_over_one_that_is_named(make: MakeStore) -> None:
     """Somebody whose end is known is not waited for; a wrong name takes nothing."""
     async with _open(make) as store:
@@ -308,9 +362,11 @@ STORE_CHECKS: tuple[Check, ...] = (
     rows_follow_each_other_without_a_gap,
     later_rows_are_read_by_themselves,
     who_reads_is_in_nobodys_way,
+    a_job_that_begins_is_read_whole_or_not_at_all,
     many_rows_are_kept_as_one,
     jobs_do_not_mix,
     jobs_are_listed_with_their_last_cycle,
+    a_job_that_ends_is_never_listed_as_broken_off,
     a_job_can_be_read_as_it_was,
     a_closed_store_opens_again,
     each_row_is_chained_to_the_one_before,
@@ -318,6 +374,7 @@ STORE_CHECKS: tuple[Check, ...] = (
     a_job_can_be_adopted_whole,
     a_job_is_run_by_one,
     who_wakes_up_late_writes_nothing,
+    who_lets_go_late_takes_nothing_along,
     a_lease_can_be_taken_over_one_that_is_named,
     a_renewed_lease_lasts_longer,
     a_job_that_is_run_is_not_removed,

@@ -163,10 +163,14 @@ class MemoryStore:
         last, is_held = self._leases.get(lease.job_id, (lease, False))
         return is_held and last.epoch == lease.epoch
 
+    def _is_run(self, job_id: str) -> bool:
+        _, is_held = self._leases.get(job_id, (None, False))
+        return is_held
+
     def _make_room(self) -> None:
         surplus = len(self._jobs) + 1 - self.keep
         if surplus > 0:
-            stopped = (job_id for job_id, job in self._jobs.items() if job.last.stop)
+            stopped = (job_id for job_id, job in self._jobs.items() if job.last.stop and not self._is_run(job_id))
             for job_id in list(islice(stopped, surplus)):
                 del self._jobs[job_id]
                 self._leases.pop(job_id, None)

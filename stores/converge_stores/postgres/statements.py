@@ -46,7 +46,6 @@ DELETE FROM {leases} WHERE job_id = %(job)s AND epoch = 1 AND token IS NULL
     AND NOT EXISTS (SELECT FROM {log} WHERE job_id = %(job)s)
 """
         self.holder = f"SELECT {_LEASE} FROM {leases} WHERE job_id = %s AND token IS NOT NULL AND expires >= %s"
-        self.held = f"SELECT job_id, {_LEASE} FROM {leases} WHERE token IS NOT NULL"
         self.anchor = f"SELECT last_number, last_digest FROM {leases} WHERE job_id = %s"
         self.append = f"""
 WITH held AS MATERIALIZED (SELECT FROM {leases} WHERE job_id = %s AND epoch = %s FOR SHARE)
@@ -59,12 +58,14 @@ RETURNING (SELECT coalesce(max(number), 0) FROM {letters} WHERE job_id = %s)
         self.load = f"SELECT number, cycle, at, digest, body FROM {log} WHERE job_id = %s ORDER BY number"
         self.rows = f"SELECT {_COLUMNS} FROM {log} WHERE job_id = %s AND number > %s ORDER BY number"
         self.known = f"SELECT job_id FROM {log} WHERE number = 0 ORDER BY at DESC, job_id LIMIT 100"
-        # The objective is read from the header here: one that was edited must not hide the other jobs.
+        # The objective is read from the header here: one that was edited must not hide the other jobs. With the lease:
+        # of a job that ends between two questions it would be said that nobody runs it, and that it has no end.
         self.jobs = f"""
-SELECT header.job_id, header.at, last.at, header.body, last.cycle, last.round, last.facts, last.stop
+SELECT header.job_id, header.at, last.at, header.body, last.cycle, last.round, last.facts, last.stop, held.{_LEASE}
 FROM {log} AS header
 JOIN LATERAL (SELECT at, cycle, round, facts, stop FROM {log} WHERE job_id = header.job_id AND cycle IS NOT NULL
               ORDER BY number DESC LIMIT 1) AS last ON true
+LEFT JOIN {leases} AS held ON held.job_id = header.job_id AND token IS NOT NULL
 WHERE header.number = 0
 ORDER BY header.at DESC, header.job_id
 """

@@ -6,6 +6,7 @@ was under way is tried again for a while; a commit whose answer was lost is look
 
 __all__ = ["Level", "PostgresStore"]
 
+import asyncio
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -27,7 +28,7 @@ from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
 from converge_stores.postgres.address import Address
 from converge_stores.postgres.preparing import driver, is_passing, prepare, unavailable
 from converge_stores.postgres.statements import Statements, columns_of
-from converge_stores.reading import job_of, lease_of
+from converge_stores.reading import job_of, lease_of, summary_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -77,6 +78,7 @@ class PostgresStore:
         self._connections, self._patience = connections, patience
         self.says = Statements(schema)
         self._pool: psycopg_pool.AsyncConnectionPool[Any] | None = None
+        self._at_work: set[asyncio.Task[Any]] = set()  # statements, of which some nobody waits for any more
         self._direct: psycopg.Connection[Any] | None = None  # of the thread that renews leases
         self._renewing = threading.Lock()
         self._heads: dict[str, tuple[int, str]] = {}  # job that is run here -> number and digest of its last row
@@ -112,6 +114,8 @@ class PostgresStore:
         if self._pool is not None:
             pool, self._pool = self._pool, None
             self._heads.clear()
+            while self._at_work:
+                await asyncio.wait(self._at_work)
             await pool.close()
         with self._renewing:
             self._hang_up()
@@ -214,7 +218,7 @@ class PostgresStore:
     async def rows(self, job_id: str, after: int = -1) -> Sequence[StoredRow]:
         """Return the rows of a job with a higher number than `after`."""
         rows = await self._fetch(self.says.rows, (job_id, after))
-        if not rows and not await self._fetch(self.says.head, (job_id,)):
+        if not rows and (after < 0 or not await self._fetch(self.says.head, (job_id,))):  # it may have been begun since
             raise await self._unknown(job_id)
         return [StoredRow(*row) for row in rows]
 
@@ -226,10 +230,9 @@ class PostgresStore:
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
         found = await self._fetch(self.says.jobs)
-        held = {job_id: lease_of(job_id, *lease) for job_id, *lease in await self._fetch(self.says.held)}
         return [
-            JobSummary(job_id, created, updated, _objective(body), cycle, round_, facts, stop, held.get(job_id))
-            for job_id, created, updated, body, cycle, round_, facts, stop in found
+            summary_of(job_id, created, updated, _objective(body), *rest)
+            for job_id, created, updated, body, *rest in found
         ]
 
     async def mentioned(self) -> Sequence[str]:
@@ -294,9 +297,10 @@ class PostgresStore:
 
     async def _head(self, job_id: str) -> tuple[int, str]:
         if job_id not in self._heads:
-            if not (found := await self._fetch(self.says.head, (job_id,))):
+            found: list[tuple[int, str]] = await self._fetch(self.says.head, (job_id,))
+            if not found:
                 raise await self._unknown(job_id)
-            return self._heads.setdefault(job_id, found[0])  # who has the job now may have written meanwhile
+            return self._heads.get(job_id, found[0])  # who has the job now may have written meanwhile
         return self._heads[job_id]
 
     async def _unknown(self, job_id: str) -> JobUnknown:
@@ -332,10 +336,13 @@ class PostgresStore:
             raise unavailable(str(self), error) from error
 
     async def _once(self, work: Work[T]) -> T:
+        """Do it in a task of its own, to its end: who is cancelled costs the pool the connection that they have."""
         if self._pool is None:
             raise StoreUnavailable(str(self), "it is not open: use `async with engine`, or await store.open()")
-        async with self._pool.connection() as connection:
-            return await work(connection)
+        task = asyncio.ensure_future(_lent(self._pool, work))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        return await asyncio.shield(task)
 
     async def _again(self, work: Work[T]) -> T:
         import tenacity
@@ -353,6 +360,11 @@ class PostgresStore:
         if direct is not None:
             with suppress(Exception):
                 direct.close()
+
+
+async def _lent(pool: "psycopg_pool.AsyncConnectionPool[Any]", work: Work[T]) -> T:
+    async with pool.connection() as connection:
+        return await work(connection)
 
 
 class _RowTaken(Exception):

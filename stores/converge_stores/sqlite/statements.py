@@ -25,20 +25,22 @@ from converge.ports import Lease
 
 COLUMNS = "number, cycle, at, round, facts, stop, epoch, digest, body"
 PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+LEASE = "epoch, token, host, place, process, started, expires"
 # The objective of one job that was edited must not hide the others, as json_extract in the view would.
 # Past the view: looking each header up once more takes as long as all the rest.
-JOBS = """
+# With its lease: of a job that ends between two questions it would be said that nobody runs it, and that it has no end.
+JOBS = f"""
 SELECT header.job_id, header.at, last.at,
        coalesce(CASE WHEN json_valid(header.body) THEN json_extract(header.body, '$.objective') END, ''),
-       last.cycle, last.round, last.facts, last.stop
+       last.cycle, last.round, last.facts, last.stop, leases.{LEASE}
 FROM log AS header
 JOIN log AS last ON last.job_id = header.job_id AND last.number =
     (SELECT number FROM log WHERE job_id = header.job_id AND cycle IS NOT NULL ORDER BY number DESC LIMIT 1)
+LEFT JOIN leases ON leases.job_id = header.job_id AND token IS NOT NULL
 WHERE header.number = 0
 ORDER BY header.at DESC, header.job_id
 """
 MENTIONED = "SELECT job_id FROM log UNION SELECT job_id FROM leases WHERE last_number > 0 ORDER BY job_id"
-LEASE = "epoch, token, host, place, process, started, expires"
 TAKE = """
 INSERT INTO leases (job_id, epoch, token, host, place, process, started, expires) VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (job_id) DO UPDATE SET epoch = epoch + 1, token = excluded.token, host = excluded.host,

@@ -18,7 +18,7 @@ from converge.errors import (
     StoreUnavailable,
 )
 from converge.ports import Holder, JobSummary, Lease, Letter, StoredJob
-from converge_stores.reading import job_of, lease_of
+from converge_stores.reading import job_of, lease_of, summary_of
 from converge_stores.sqlite.connection import Connection
 from converge_stores.sqlite.preparing import prepare
 from converge_stores.sqlite.statements import (
@@ -142,7 +142,7 @@ class SQLiteStore:
         """Return the rows of a job with a higher number than `after`."""
         query = f"SELECT {COLUMNS} FROM log WHERE job_id = ? AND number > ? ORDER BY number"
         rows = await self._connection.read(query, (job_id, after))
-        if not rows and not await self._connection.read("SELECT 1 FROM log WHERE job_id = ? LIMIT 1", (job_id,)):
+        if not rows and (after < 0 or not await self._is_there(job_id)):  # it may have been begun since
             raise await self._unknown(job_id)
         return [StoredRow(*row) for row in rows]
 
@@ -153,10 +153,7 @@ class SQLiteStore:
 
     async def jobs(self) -> Sequence[JobSummary]:
         """Return all jobs, the newest first."""
-        found = await self._connection.read(JOBS)
-        leases = await self._connection.read(f"SELECT job_id, {LEASE} FROM leases WHERE token IS NOT NULL")
-        held = {job_id: lease_of(job_id, *lease) for job_id, *lease in leases}
-        return [JobSummary._make((*row, held.get(row[0]))) for row in found]
+        return [summary_of(*row) for row in await self._connection.read(JOBS)]
 
     async def mentioned(self) -> Sequence[str]:
         """Return the ids of all jobs that anything tells of: a lease stays behind where rows are taken away."""
@@ -167,7 +164,7 @@ class SQLiteStore:
         async with self._connection.transaction() as several:
             if lease := await self.holder(job_id, now):
                 raise JobLeased(job_id, lease.holder, lease.expires)
-            for table in ("log", "letters", "leases"):
+            for table in ("leases", "letters", "log"):  # a lease that outlived its rows would say that they are missing
                 await several.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
         self._heads.pop(job_id, None)
 
@@ -210,10 +207,14 @@ class SQLiteStore:
     async def _head(self, job_id: str) -> tuple[int, str]:
         if job_id not in self._heads:
             query = "SELECT number, digest FROM log WHERE job_id = ? ORDER BY number DESC LIMIT 1"
-            if not (found := await self._connection.read(query, (job_id,))):
+            found: list[tuple[int, str]] = await self._connection.read(query, (job_id,))
+            if not found:
                 raise await self._unknown(job_id)
-            return self._heads.setdefault(job_id, found[0])  # who has the job now may have written meanwhile
+            return self._heads.get(job_id, found[0])  # who has the job now may have written meanwhile
         return self._heads[job_id]
+
+    async def _is_there(self, job_id: str) -> bool:
+        return bool(await self._connection.read("SELECT 1 FROM log WHERE job_id = ? LIMIT 1", (job_id,)))
 
     async def _unknown(self, job_id: str) -> JobUnknown:
         # By leases, of which there is one a job: whoever asks may have taken one for the id that is not there.
