@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 
 import anyio
 import pytest
@@ -215,6 +215,23 @@ async def test_nobody_writes_between_the_statements_of_a_transaction(tmp_path):
         await several.execute(ADD, ("c",))
         assert made.rows() == []
     assert made.rows() == ["a", "c", "b"]
+
+
+@pytest.mark.asyncio
+async def test_nobody_reads_what_a_transaction_may_yet_take_back(tmp_path):
+    async with opened(tmp_path / "a.db") as made, anyio.create_task_group() as tasks:
+        found = []
+
+        async def read():
+            found.append(await made.connection.read("SELECT text FROM log"))
+
+        with suppress(sqlite3.IntegrityError):
+            async with made.connection.transaction() as several:
+                await several.execute(ADD, ("a",))
+                tasks.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                await several.execute(ADD, ("a",))
+    assert found == [[]]
 
 
 @pytest.mark.asyncio

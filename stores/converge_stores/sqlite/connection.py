@@ -85,9 +85,9 @@ class Connection:
                 raise self._explained(error) from error
 
     async def read(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """Return the rows that a statement finds."""
+        """Return the rows that a statement finds; of a transaction of several, none before it is over."""
         try:
-            return await self._patiently(query, values)
+            return await self._patiently(query, values, alone=True)
         except sqlite3.DatabaseError as error:
             raise self._explained(error) from error
 
@@ -121,7 +121,7 @@ class Connection:
 
     @asynccontextmanager
     async def transaction(self, size: int = 0) -> AsyncIterator["Transaction"]:
-        """Run several statements as one. Nobody else writes meanwhile: what they add would be part of it."""
+        """Run several statements as one. Nobody else writes meanwhile, which would be part of it, nor reads."""
         with anyio.CancelScope(shield=True):
             while self._turn is not None:
                 await self._turn.wait()

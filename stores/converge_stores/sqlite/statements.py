@@ -4,8 +4,8 @@ __all__ = [
     "COLUMNS",
     "FORGET",
     "GIVE",
+    "HOLDER",
     "JOBS",
-    "LEASE",
     "MENTIONED",
     "PLACES",
     "RELEASE",
@@ -25,14 +25,14 @@ from converge.ports import Lease
 
 COLUMNS = "number, cycle, at, round, facts, stop, epoch, digest, body"
 PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-LEASE = "epoch, token, host, place, process, started, expires"
+_LEASE = "epoch, token, host, place, process, started, expires"
 # The objective of one job that was edited must not hide the others, as json_extract in the view would.
 # Past the view: looking each header up once more takes as long as all the rest.
 # With its lease: of a job that ends between two questions it would be said that nobody runs it, and that it has no end.
 JOBS = f"""
 SELECT header.job_id, header.at, last.at,
        coalesce(CASE WHEN json_valid(header.body) THEN json_extract(header.body, '$.objective') END, ''),
-       last.cycle, last.round, last.facts, last.stop, leases.{LEASE}
+       last.cycle, last.round, last.facts, last.stop, leases.{_LEASE}
 FROM log AS header
 JOIN log AS last ON last.job_id = header.job_id AND last.number =
     (SELECT number FROM log WHERE job_id = header.job_id AND cycle IS NOT NULL ORDER BY number DESC LIMIT 1)
@@ -48,6 +48,7 @@ ON CONFLICT (job_id) DO UPDATE SET epoch = epoch + 1, token = excluded.token, ho
 WHERE leases.token IS NULL OR leases.expires < ?8 OR leases.token = ?9
 RETURNING epoch
 """
+HOLDER = f"SELECT {_LEASE} FROM leases WHERE job_id = ? AND token IS NOT NULL AND expires >= ?"
 RENEW = "UPDATE leases SET expires = ? WHERE job_id = ? AND epoch = ? AND token IS NOT NULL"
 RELEASE = """
 UPDATE leases SET token = NULL, last_number = coalesce((SELECT max(number) FROM log WHERE job_id = ?1), 0),

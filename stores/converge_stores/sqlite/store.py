@@ -25,8 +25,8 @@ from converge_stores.sqlite.statements import (
     COLUMNS,
     FORGET,
     GIVE,
+    HOLDER,
     JOBS,
-    LEASE,
     MENTIONED,
     PLACES,
     RELEASE,
@@ -99,8 +99,7 @@ class SQLiteStore:
 
     async def holder(self, job_id: str, now: float) -> Lease | None:
         """Return the lease of a job that somebody runs."""
-        query = f"SELECT {LEASE} FROM leases WHERE job_id = ? AND token IS NOT NULL AND expires >= ?"
-        found = await self._connection.read(query, (job_id, now))
+        found = await self._connection.read(HOLDER, (job_id, now))
         return lease_of(job_id, *found[0]) if found else None
 
     # --- rows ---------------------------------------------------------------------------------------------------
@@ -162,7 +161,8 @@ class SQLiteStore:
     async def remove(self, job_id: str, now: float) -> None:
         """Delete a job with all that belongs to it, in one transaction."""
         async with self._connection.transaction() as several:
-            if lease := await self.holder(job_id, now):
+            if found := await several.execute(HOLDER, (job_id, now)):
+                lease = lease_of(job_id, *found[0])
                 raise JobLeased(job_id, lease.holder, lease.expires)
             for table in ("leases", "letters", "log"):  # a lease that outlived its rows would say that they are missing
                 await several.execute(f"DELETE FROM {table} WHERE job_id = ?", (job_id,))
