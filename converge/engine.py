@@ -253,7 +253,8 @@ class Engine:
     async def give(self, job_id: str, facts: Facts) -> bool:
         """Give facts to a job, whoever runs it: they are merged in its next round, or when it is next resumed.
 
-        Return whether somebody is running it now. Raises KindUnknown, FactInvalid or JobUnknown.
+        Return whether somebody is running it now; a run that is just ending may leave them to the next one. Raises
+        KindUnknown, FactInvalid or JobUnknown.
         """
         given = self._known(facts)
         async with self._running.opening:
