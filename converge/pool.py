@@ -33,6 +33,7 @@ from converge.view import View
 if TYPE_CHECKING:
     from tenacity import AsyncRetrying
 
+_IDLE = 100  # workers that are kept for what may come: after a thousand that waited, more would be there for nobody
 _TURN_SECONDS = 0.01  # after which a worker whose agents never wait lets everybody else have a turn
 Check = Callable[[View, Effect], None]
 Recall = Callable[[Activation], Effect | None]
@@ -136,6 +137,8 @@ class Pool:
                 if now - turn > _TURN_SECONDS:
                     await self._give_way()
                     turn = now = self._clock.elapsed()
+            if len(self._parked) >= _IDLE:
+                return
             if not self._closed:  # as it may be by now, where it gave way
                 await self._park()
 

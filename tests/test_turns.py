@@ -100,6 +100,28 @@ async def test_a_job_that_is_long_to_restore_is_restored_in_a_thread(facts: int,
         assert (_makers != {threading.current_thread()}) is is_long, look
 
 
+@pytest.mark.asyncio
+async def test_of_many_workers_that_have_waited_few_are_kept():
+    """Each takes a kilobyte, and a later round has seldom as much to wait for."""
+    here, all_here, counted = list[int](), asyncio.Event(), list[int]()
+
+    async def wait(number: int, view: View):
+        here.append(number)
+        if len(here) == 300:
+            all_here.set()
+        await all_here.wait()
+        return [Lap(number, 1).because(lap) for lap in view.new(Lap) if not lap.number]
+
+    def look(view: View) -> None:
+        counted.append(len(asyncio.all_tasks()) if any(lap.number for lap in view.new(Lap)) else 0)
+
+    waiting = [Agent(f"lane-{lane}", partial(wait, lane), reads=(Lap,), writes=(Lap,)) for lane in range(300)]
+    before = len(asyncio.all_tasks())
+    outcome = await Engine([*waiting, Agent("look", look, reads=(Lap,))]).run("run", [Lap(0, 0)])
+    assert len(outcome.context.all(Lap)) == 301
+    assert 100 < counted[-1] - before < 110
+
+
 class Nobody:
     """An inbox that nothing comes to."""
 
