@@ -221,6 +221,18 @@ def test_a_fork_that_cannot_be_made_leaves_nothing_behind(cli: Cli, arguments: t
     assert cli("audit").code == 0
 
 
+def test_a_job_that_is_removed_while_all_are_audited_is_left_out(cli: Cli, monkeypatch: pytest.MonkeyPatch):
+    """Another process may prune meanwhile."""
+
+    async def mentioned(_: SQLiteStore) -> list[str]:
+        return ["gone", "one"]
+
+    monkeypatch.setattr(SQLiteStore, "mentioned", mentioned)
+    ran = cli("audit", "--json")
+    assert (ran.code, [job["job_id"] for job in ran.data["jobs"]]) == (0, ["one"])
+    assert cli("audit", "gone").code == 2
+
+
 # --- give ---------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ __all__ = ["audit"]
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import anyio
@@ -17,6 +18,7 @@ from converge.cli.console import AsJson, Part, counted, data, news, one_line, wr
 from converge.cli.exit_codes import ExitCode
 from converge.cli.place import DEFAULT_STORE, StoreAddress, reading
 from converge.cli.usage import OptionInvalid
+from converge.errors import JobUnknown
 
 JobOrAll = Annotated[
     str | None, typer.Argument(metavar="[JOB]", help="The id of the job; every job of the store if left out.")
@@ -62,8 +64,13 @@ def _refuse_expected(job: str | None, digest: str) -> None:
 
 async def _audits(address: str, job_id: str | None, expected: str | None) -> list[Audit]:
     async with reading(address) as store:
-        named = [job_id] if job_id is not None else await store.mentioned()
-        return [await audited(store, name, expected) for name in named]
+        if job_id is not None:
+            return [await audited(store, job_id, expected)]
+        found = []
+        for name in await store.mentioned():
+            with suppress(JobUnknown):  # it was removed since it was listed
+                found.append(await audited(store, name))
+        return found
 
 
 def _code(found: Sequence[Audit]) -> ExitCode:
