@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import anyio
 import anyio.to_thread
 
 from converge.ports import StoredJob
@@ -22,7 +23,8 @@ async def read(stored: StoredJob, make: Callable[[StoredJob], T]) -> T:
     """Return what `make` makes of a stored job, and raise what it raises."""
     if sum(map(len, stored.bodies)) < _LONG:
         return make(stored)
-    return await anyio.to_thread.run_sync(_made, stored, make)
+    # A limit of its own: agents that block may hold all the threads there are by default, for as long as they like.
+    return await anyio.to_thread.run_sync(_made, stored, make, limiter=anyio.CapacityLimiter(1))
 
 
 def _made(stored: StoredJob, make: Callable[[StoredJob], T]) -> T:

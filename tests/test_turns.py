@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from converge import Agent, Assertion, Engine, Fact, View
@@ -98,6 +99,17 @@ async def test_a_job_that_is_long_to_restore_is_restored_in_a_thread(facts: int,
         _makers.clear()
         await look(job_id)
         assert (_makers != {threading.current_thread()}) is is_long, look
+
+
+@pytest.mark.asyncio
+async def test_a_job_is_restored_though_agents_that_block_hold_all_threads():
+    engine = Engine([], inputs=[Read])
+    job_id = (await engine.run("read", [Read(number, "x" * 1_000) for number in range(300)])).job_id
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    for agents in range(int(limiter.total_tokens)):
+        limiter.acquire_on_behalf_of_nowait(agents)
+    with anyio.fail_after(10):
+        assert len((await engine.explained(job_id)).view.all(Read)) == 300
 
 
 @pytest.mark.asyncio
