@@ -57,8 +57,8 @@ class Crew:
         if self._errors:
             own = [] if raised is None or isinstance(raised, asyncio.CancelledError) else [raised]
             raise BaseExceptionGroup("tasks of a job failed", [*own, *self._errors])
-        if interrupted is not None and raised is interrupted and not is_ours:
-            raise interrupted
+        if error is None and raised is not None and not is_ours:
+            raise raised
         return bool(is_ours)
 
     async def _all_over(self) -> asyncio.CancelledError | None:

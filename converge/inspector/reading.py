@@ -1,4 +1,4 @@
-"""Stored jobs as the inspector reads them: each once, off the event loop, and again only when rows were added."""
+"""Stored jobs as the inspector reads them: each once, beside the event loop, and again only when rows were added."""
 
 __all__ = ["Reading", "Readings"]
 
@@ -13,6 +13,7 @@ from converge.errors import StoredFactInvalid
 from converge.explain.explained import Explained
 from converge.lease import is_gone
 from converge.ports import Lease, Store, StoredJob
+from converge.reading import read
 from converge.restore import restore
 from converge.snapshot import Snapshot
 from converge.wiring import Wiring
@@ -73,7 +74,7 @@ class Readings:
         later = await self.store.rows(job_id, len(stored.bodies) - 1)
         here = next((row for row in later if row.number == len(stored.bodies)), None)
         updated = here.at if here is not None else stored.header.created
-        job, wiring = await anyio.to_thread.run_sync(self._restored, stored)
+        job, wiring = await read(stored, self._restored)
         known = Explained(job) if wiring is None else Explained(job, wiring.agents, wiring.kinds)
         return Reading(job, known, stored.header.created, len(stored.bodies), updated, False, wiring)
 
